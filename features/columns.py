@@ -1,0 +1,189 @@
+"""Which columns of a table mean what, and where its rows come from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
+
+from recsys.features.settings import Settings
+
+
+def _listed(value: Any) -> Any:
+    """One name stands for a list of one; paths are kept as text."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Path):
+        return (str(value),)
+    if isinstance(value, Sequence):
+        return tuple(str(each) if isinstance(each, Path) else each for each in value)
+    return value
+
+
+Names = Annotated[Sequence[str], BeforeValidator(_listed)]
+"""Names of columns: one string or several."""
+
+Paths = Annotated[str | Path | Sequence[str | Path] | None, BeforeValidator(_listed)]
+"""Paths and globs: one or several; always a tuple of strings once it is validated."""
+
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+class EventType(Settings):
+    """What an event of a kind says about the user's interest."""
+
+    weight: FiniteFloat = Field(default=1.0, gt=0)
+    offer_again: bool = False
+    """May an item be offered to somebody who has had such an event with it?"""
+
+
+_VIEW = EventType(weight=0.3, offer_again=True)
+_CART = EventType(weight=0.6, offer_again=True)
+_PURCHASE = EventType(weight=1.0)
+
+DEFAULT_EVENTS: Mapping[str, EventType] = MappingProxyType(
+    {
+        "view": _VIEW,
+        "cart": _CART,
+        "purchase": _PURCHASE,
+        "rating": EventType(),
+        "interaction": EventType(),
+        "click": _VIEW,
+        "addtocart": _CART,
+        "add_to_cart": _CART,
+        "buy": _PURCHASE,
+        "transaction": _PURCHASE,
+    }
+)
+"""Event names that are understood unless others are declared."""
+
+
+class Table(Settings):
+    """Where rows come from, and which of them count."""
+
+    noun: ClassVar[str] = "table"  # what messages call it
+
+    path: Paths = ()
+    """Files and globs; may stay empty where a frame is given."""
+    format: Literal["csv", "parquet"] | None = None
+    """By default the suffix decides: .parquet, or .csv, .tsv, .txt, .data and .item."""
+    separator: Character = ","
+    header: bool = True
+    names: Names = ()
+    """The names of the columns of a CSV file without a header, in order."""
+    quote: Character | None = '"'
+    encoding: str = "utf8"
+    id_type: Literal["auto", "string", "integer"] = "auto"
+    """What ids are read as. "auto" keeps a frame's type; of a CSV file it makes integers of a
+    column of canonical integers (no leading zeros) and strings of any other."""
+    where: str | None = None
+    """A condition in SQL, such as "price > 0"; rows that do not meet it are left out."""
+
+    @model_validator(mode="after")
+    def _named_without_header(self) -> Self:
+        if self.names and self.header:
+            raise ValueError("names are for files without a header; set header = false")
+        return self
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(str(path) for path in _listed(self.path))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The columns that hold ids."""
+        return ()
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        """Every column that has a meaning, each once."""
+        return self.ids
+
+
+class LogColumns(Table):
+    """The columns of a log of interactions."""
+
+    noun: ClassVar[str] = "log"
+
+    user: str = "user_id"
+    item: str = "item_id"
+    time: str | None = None
+    time_format: str | None = None
+    """How text is read as time, such as "%d.%m.%Y %H:%M"; by default as ISO 8601."""
+    future_tolerance: float = Field(default=86_400.0, ge=0)
+    """Seconds that an event may lie ahead of now. A day, as local times are read as UTC."""
+    order: str | None = None
+    """A number that sorts a user's events where there is no time."""
+    event: str | None = None
+    weight: str | None = None
+    quantity: str | None = None
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> Self:
+        if self.time is not None and self.order is not None:
+            raise ValueError(
+                f"time and order exclude one another; got time={self.time!r}, order={self.order!r}"
+            )
+        return self
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.user, self.item)
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        more = (self.time, self.order, self.event, self.weight, self.quantity)
+        return _each_once([*self.ids, *more])
+
+
+class CatalogColumns(Table):
+    """The columns of a catalogue of items."""
+
+    noun: ClassVar[str] = "catalogue"
+
+    item: str = "item_id"
+    text: Names = ()
+    """Joined in this order into one text per item."""
+    title: str | None = None
+    """Shown to people; by default the first text column."""
+    category: Names = ()
+    number: Names = ()
+    tags: Names = ()
+    """Lists of strings, or strings that `tag_separator` divides."""
+    tag_separator: str = Field(default="|", min_length=1)
+    flags: dict[str, Names] = Field(default_factory=dict)
+    """Columns of 0 and 1 that make one column of tags together, by its name."""
+    vector: Names = ()
+    price: str | None = None
+    available: str | None = None
+    """True, a number above 0 or a word such as "yes": may be offered."""
+    variant: str | None = None
+    """Items with one value here are variants of one product."""
+    keep: Literal["first", "last", "most_common"] = "last"
+    """Which row wins where an item has several; "most_common" decides for each column."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.item,)
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """The columns that say something of an item."""
+        flags = [name for names in self.flags.values() for name in names]
+        single = (self.title, self.price, self.available, self.variant)
+        lists = (self.text, self.category, self.number, self.tags, self.vector)
+        return _each_once([*single, *(name for names in lists for name in names), *flags])
+
+    @property
+    def mapped(self) -> tuple[str, ...]:
+        return _each_once([self.item, *self.described])
+
+    @property
+    def shown(self) -> str | None:
+        """The column that is an item's title to people."""
+        return self.title or (self.text[0] if self.text else None)
+
+
+def _each_once(names: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name is not None))

@@ -1,0 +1,27 @@
+"""Which device torch computes on, chosen at run time."""
+
+from recsys.features.errors import SettingsError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def check(device: str) -> str:
+    """`device` itself; raises SettingsError where it is not a device's name."""
+    if device.split(":")[0] not in DEVICES:
+        raise SettingsError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
+    return device
+
+
+def pick(device: str = "auto") -> str:
+    """The torch device that `device` means on this machine; "auto" is CUDA where there is one.
+
+    Raises SettingsError where the name is unknown, or asks for CUDA where there is none.
+    """
+    import torch
+
+    check(device)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(f"device {device!r} was asked for, but torch finds no CUDA device")
+    return device

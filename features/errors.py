@@ -1,0 +1,33 @@
+"""Everything that can go wrong, as one small tree.
+
+RecsysError
+├── DataError           a log, a catalogue or a request breaks a rule
+├── SettingsError       a setting is unknown, of the wrong type or out of range
+├── TrainingError       training cannot go on, or there is nothing to learn from
+├── ArtifactError       a saved engine is damaged, incomplete or of another format
+└── MissingDependency   an optional package is needed; the message says how to install it
+"""
+
+
+class RecsysError(Exception):
+    """The root: catch this to catch all that the package raises on purpose."""
+
+
+class DataError(RecsysError, ValueError):
+    """A log, a catalogue or a request breaks a rule."""
+
+
+class SettingsError(RecsysError, ValueError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class TrainingError(RecsysError, RuntimeError):
+    """Training cannot go on, or there is nothing to learn from."""
+
+
+class ArtifactError(RecsysError, RuntimeError):
+    """A saved engine is damaged, incomplete or of another format."""
+
+
+class MissingDependency(RecsysError, ImportError):
+    """An optional package is needed; the message says how to install it."""

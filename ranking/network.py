@@ -1,0 +1,38 @@
+"""The network that scores candidates, and the loss that it learns from."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ListNetwork(nn.Module):
+    """One score per candidate from its features; a list is scored as it is, item by item.
+
+    Scores do not depend on the other lists of a batch, nor on the order of a list.
+    """
+
+    def __init__(self, features: int, hidden: tuple[int, ...] = (128, 64), dropout: float = 0.1):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(features, width), nn.GELU(), nn.Dropout(dropout)]
+            features = width
+        self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (..., f) -> scores (...)"""
+        scores: Tensor = self.layers((features - self.mean) * self.scale)
+        return scores.squeeze(-1)
+
+
+def softmax_loss(scores: Tensor, labels: Tensor, filled: Tensor) -> Tensor:
+    """The cross-entropy between a list's labels and the softmax of its scores, mean over lists.
+
+    scores, labels, filled: (b, w). Labels are weights >= 0, at least one of them positive in each
+    list (ListNet with top-one probabilities, Cao et al. 2007). For scores [0, 0] and labels
+    [1, 0] it is log 2.
+    """
+    logs = scores.masked_fill(~filled, -torch.inf).log_softmax(dim=1)
+    shares = labels / labels.sum(dim=1, keepdim=True)
+    return -(shares * logs.masked_fill(~filled, 0.0)).sum(dim=1).mean()

@@ -1,0 +1,103 @@
+"""The neural ranker: learns from lists which candidate was chosen, then orders new ones."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.errors import ArtifactError, TrainingError
+from recsys.ranking.lists import TrainingLists
+
+_CHUNK = 32_768  # candidates scored at once, so that the hidden layers stay in the cache
+
+
+@dataclass
+class NeuralRanker:
+    """A list-wise network trained with AdamW under one cycle of the learning rate.
+
+    It stops when the loss on held-out users has not fallen for `patience` epochs and keeps the
+    best epoch. `fit` raises TrainingError where the loss or a feature is not finite.
+    """
+
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = 0.1
+    epochs: int = 12
+    batch: int = 64  # lists
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    held_out: float = 0.1  # share of the lists that decides when to stop
+    patience: int = 3  # epochs
+    seed: int = 0
+    device: str = "auto"
+    names_: tuple[str, ...] = field(default=(), init=False, repr=False)
+    network_: Any = field(default=None, init=False, repr=False)
+    curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
+
+    def fit(self, lists: TrainingLists, progress: Callable[[float], None] | None = None) -> Self:
+        """Learn from lists; `progress` is told the share of the epochs that is done."""
+        import torch
+
+        from recsys.ranking.training import train
+
+        if not np.isfinite(lists.features).all():
+            bad = np.flatnonzero(~np.isfinite(lists.features).all(axis=(0, 1)))
+            raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.network_, self.curve_ = train(lists, self, progress)
+        self.names_ = lists.names
+        return self
+
+    def scores(self, features: Floats, names: tuple[str, ...], filled: Mask) -> Floats:
+        """Scores (b, w) of candidates with these features (b, w, f); -inf where not filled."""
+        import torch
+
+        if names != self.names_:
+            odd = sorted(set(names) ^ set(self.names_))
+            raise TrainingError(f"the ranker was trained on other features; they differ in {odd}")
+        scores = np.full(filled.shape, -np.inf, np.float32)
+        with torch.inference_mode():
+            rows = torch.from_numpy(features[filled])
+            parts = [self.network_(part.to(self._device())).cpu() for part in rows.split(_CHUNK)]
+            scores[filled] = torch.cat(parts).numpy() if parts else 0
+        return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
+
+    def save(self, folder: Path) -> None:
+        """Write the weights (safetensors) and what they belong to (JSON) into `folder`."""
+        from safetensors.torch import save_file
+
+        weights = {name: value.contiguous() for name, value in self.network_.state_dict().items()}
+        save_file(weights, folder / "network.safetensors")
+        about = {"features": self.names_, "hidden": self.hidden, "curve": self.curve_}
+        (folder / "ranker.json").write_text(json.dumps(about))
+
+    def load(self, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        from safetensors.torch import load_file
+
+        from recsys.ranking.network import ListNetwork
+
+        about = json.loads((folder / "ranker.json").read_text())
+        network = ListNetwork(len(about["features"]), tuple(about["hidden"]), self.dropout)
+        try:
+            network.load_state_dict(load_file(folder / "network.safetensors"))
+        except RuntimeError as error:
+            raise ArtifactError(f"{folder}: the network does not fit its settings: {error}") from None
+        self.network_ = network.eval().to(self._device())
+        self.names_, self.curve_ = tuple(about["features"]), about["curve"]
+        return self
+
+    def _device(self) -> str:
+        from recsys.features.device import pick
+
+        return pick(self.device)
+
+
+def order(scores: Floats) -> Array:
+    """Places (b, w) of candidates from the best score to the worst; equal scores keep their order."""
+    return np.argsort(-scores, axis=1, kind="stable")

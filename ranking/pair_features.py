@@ -1,0 +1,266 @@
+"""All that is known of (history, candidate) pairs: one function to train, evaluate and serve with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
+from recsys.features.catalog import Catalog
+from recsys.features.histories import Histories
+from recsys.features.ragged import offsets_of
+from recsys.ranking.item_statistics import ItemStatistics
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.retriever import ItemToItem, Retriever
+from recsys.retrieval.threads import over_rows
+
+RECENT = 8
+"""How many of the newest items a candidate is compared with one by one."""
+
+PROFILE = 20
+"""How many of the newest items a user's category, tag and price profile rests on."""
+
+_DECAY = 0.85  # how much each older item of the profile counts against the next newer one
+_PLACES = 4  # of the newest items, how many give their link as a feature of their own
+
+
+Codes = tuple[Offsets, Rows, int]
+"""Lists of codes (categories or tags): offsets (items + 1,), flat codes, how many codes there are."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the features are read from, as of one moment."""
+
+    sources: Sequence[Retriever]
+    statistics: ItemStatistics
+    codes: Mapping[str, Codes]  # by column of categories or tags
+    numbers: Mapping[str, Floats]  # by column, (items,), NaN where missing; prices as logarithms
+
+    @classmethod
+    def of(
+        cls, sources: Sequence[Retriever], statistics: ItemStatistics, catalog: Catalog
+    ) -> "Knowledge":
+        codes = {name: _listed(values) for name, values in catalog.categories().items()}
+        for name, (offsets, values, labels) in catalog.tags().items():
+            codes[name] = (offsets, values, len(labels))
+        numbers = dict(catalog.numbers())
+        price = catalog.price()
+        if price is not None:
+            numbers["price"] = np.log1p(price)
+        return cls(sources, statistics, codes, numbers)
+
+
+def _listed(values: Rows) -> Codes:
+    """One code per item as lists of none or one."""
+    return offsets_of(values != PAD), values[values != PAD], int(values.max(initial=PAD)) + 1
+
+
+Group = tuple[list[str], Callable[[Array], None]]
+"""Names of some features, and what writes them into their columns (b, w, len(names))."""
+
+
+def pair_features(
+    histories: Histories, candidates: Candidates, knowledge: Knowledge
+) -> tuple[Floats, tuple[str, ...]]:
+    """The features (b, w, f) of each history with each of its candidates, and their names (f,).
+
+    Rows of PAD items hold zeros. A feature depends on its own history and list only, never on the
+    rest of the batch, and on nothing that happened after `knowledge` was fitted.
+    """
+    recent = histories.last(max(RECENT, PROFILE))
+    groups: list[Group] = []
+    for source in knowledge.sources:
+        groups.append(_source_scores(source, histories, candidates))
+        if isinstance(source, ItemToItem):
+            groups.append(_source_links(source, recent[:, :RECENT], candidates.items))
+    groups.append(_fused_rank(candidates))
+    groups.append(_statistics(knowledge.statistics, histories, candidates.items))
+    groups.append(_repeats(recent, histories, candidates.items))
+    groups.extend(_affinities(knowledge, recent, candidates.items))
+    return _written(groups, candidates)
+
+
+def _written(groups: list[Group], candidates: Candidates) -> tuple[Floats, tuple[str, ...]]:
+    names = tuple(name for group_names, _ in groups for name in group_names)
+    features = np.zeros((*candidates.items.shape, len(names)), np.float32)
+    start = 0
+    for group_names, write in groups:
+        write(features[:, :, start : start + len(group_names)])
+        start += len(group_names)
+    features[~candidates.filled] = 0
+    return features, names
+
+
+def _source_scores(source: Retriever, histories: Histories, candidates: Candidates) -> Group:
+    """The score, its share of the list's best, and its rank in the list."""
+
+    def write(columns: Array) -> None:
+        scores = source.score(histories, candidates.items)
+        over_rows(_in_list, len(scores), scores, candidates.items, columns)
+
+    name = source.name
+    return [f"{name} score", f"{name} share of best", f"{name} rank"], write
+
+
+def _source_links(source: Retriever, recent: Rows, items: Rows) -> Group:
+    """The link from the last item as a score of its own, those from the next older, the strongest."""
+
+    def write(columns: Array) -> None:
+        links = source.links(recent, items)
+        over_rows(_in_list, len(items), np.ascontiguousarray(links[:, :, 0]), items, columns)
+        columns[:, :, 3 : 2 + _PLACES] = links[:, :, 1:_PLACES]
+        columns[:, :, 2 + _PLACES] = links.max(axis=2)
+
+    name = source.name
+    names = [f"{name} from last", f"{name} from last, share of best", f"{name} from last, rank"]
+    names += [f"{name} from {place} back" for place in range(2, _PLACES + 1)]
+    return [*names, f"{name} strongest link"], write
+
+
+def _fused_rank(candidates: Candidates) -> Group:
+    """Where the fused list has the item, and how many sources offered it."""
+
+    def write(columns: Array) -> None:
+        columns[:, :, 0] = 1 / np.sqrt(1 + np.arange(candidates.items.shape[1]))
+        columns[:, :, 1] = (candidates.ranks != PAD).sum(axis=2)
+
+    return ["fused rank", "sources that offer it"], write
+
+
+def _statistics(statistics: ItemStatistics, histories: Histories, items: Rows) -> Group:
+    """Counts of the item, the length of the history, and how long ago it ended."""
+
+    def write(columns: Array) -> None:
+        for column, values in enumerate(statistics.columns.values()):
+            columns[:, :, column] = values[items]
+        columns[:, :, -2] = np.log1p(histories.lengths)[:, None]
+        columns[:, :, -1] = np.log1p(statistics.days(histories.pause()))[:, None]
+
+    return [*statistics.columns, "history length", "days of silence"], write
+
+
+def _repeats(recent: Rows, histories: Histories, items: Rows) -> Group:
+    """How often the history has the item already, and how few steps ago."""
+
+    def write(columns: Array) -> None:
+        over_rows(_count_repeats, len(items), histories.offsets, histories.items, items, columns)
+
+    return ["times in history", "nearness of last time"], write
+
+
+def _affinities(knowledge: Knowledge, recent: Rows, items: Rows) -> list[Group]:
+    """How the item's categories, tags and numbers suit what the history was about."""
+    weights = (_DECAY ** np.arange(recent.shape[1])).astype(np.float32)
+    of_codes = [_affinity(*each, recent, weights, items) for each in knowledge.codes.items()]
+    of_numbers = [_distance(*each, recent, weights, items) for each in knowledge.numbers.items()]
+    return of_codes + of_numbers
+
+
+def _affinity(
+    name: str, lists: Codes, recent: Rows, weights: Floats, items: Rows
+) -> Group:
+    def write(columns: Array) -> None:
+        offsets, codes, n_codes = lists
+        over_rows(
+            _match_codes, len(items), recent, weights, offsets, codes, n_codes, items, columns
+        )
+
+    return [f"{name} affinity", f"{name} of last item"], write
+
+
+def _distance(name: str, values: Floats, recent: Rows, weights: Floats, items: Rows) -> Group:
+    """The item's number, and how far it is from the history's mean."""
+
+    def write(columns: Array) -> None:
+        known = (recent != PAD) & np.isfinite(values[recent])
+        worth = np.where(known, weights, 0)
+        total = worth.sum(axis=1)
+        mean = (np.where(known, values[recent], 0) * worth).sum(axis=1) / np.maximum(total, 1e-6)
+        own = values[items]
+        difference = own - mean[:, None]
+        compared = np.isfinite(own) & (total > 0)[:, None]
+        columns[:, :, 0] = np.where(np.isfinite(own), own, 0)
+        columns[:, :, 1] = np.where(compared, difference, 0)
+        columns[:, :, 2] = np.abs(columns[:, :, 1])
+
+    return [name, f"{name} against history", f"{name} distance"], write
+
+
+@njit(nogil=True, cache=True)
+def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array) -> None:
+    """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank."""
+    width = items.shape[1]
+    for row in range(start, stop):
+        own = scores[row]
+        best = np.float32(0)
+        for place in range(width):
+            if items[row, place] != PAD and own[place] > best:
+                best = own[place]
+        scale = 1 / best if best > 0 else np.float32(0)
+        for place in range(width):
+            if items[row, place] == PAD:
+                continue
+            score = own[place]
+            better = 0
+            for other in range(width):
+                better += own[other] > score
+            columns[row, place, 0] = score
+            columns[row, place, 1] = score * scale
+            columns[row, place, 2] = 1 / np.sqrt(np.float32(1 + better))
+
+
+@njit(nogil=True, cache=True)
+def _count_repeats(
+    start: int, stop: int, offsets: Array, history: Array, items: Array, columns: Array
+) -> None:
+    for row in range(start, stop):
+        begin, end = offsets[row], offsets[row + 1]
+        for place in range(items.shape[1]):
+            times, steps = 0, 0
+            for position in range(begin, end):
+                if history[position] == items[row, place]:
+                    times += 1
+                    steps = end - position
+            if times > 0:
+                columns[row, place, 0] = np.log1p(np.float32(times))
+                columns[row, place, 1] = 1 / np.sqrt(np.float32(steps))
+
+
+@njit(nogil=True, cache=True)
+def _match_codes(
+    start: int, stop: int, recent: Array, weights: Array, offsets: Array, codes: Array,
+    n_codes: int, items: Array, columns: Array,
+) -> None:  # fmt: skip
+    profile = np.zeros(n_codes, np.float32)
+    newest = np.zeros(n_codes, np.float32)
+    for row in range(start, stop):
+        total = np.float32(0)
+        for age in range(recent.shape[1]):
+            item = recent[row, age]
+            if item == PAD:
+                break
+            total += weights[age]
+            for code in codes[offsets[item] : offsets[item + 1]]:
+                profile[code] += weights[age]
+                if age == 0:
+                    newest[code] = 1
+        for place in range(items.shape[1]):
+            item = items[row, place]
+            if item == PAD or total == 0:
+                continue
+            own = codes[offsets[item] : offsets[item + 1]]
+            affinity, same = np.float32(0), np.float32(0)
+            for code in own:
+                affinity += profile[code]
+                same += newest[code]
+            size = np.float32(max(1, len(own)))
+            columns[row, place, 0] = affinity / total / size
+            columns[row, place, 1] = same / size
+        for age in range(recent.shape[1]):
+            item = recent[row, age]
+            if item == PAD:
+                break
+            profile[codes[offsets[item] : offsets[item + 1]]] = 0
+            newest[codes[offsets[item] : offsets[item + 1]]] = 0

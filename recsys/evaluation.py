@@ -1,0 +1,185 @@
+"""An engine put to the test: fitted on the past, asked for lists, held against what came next."""
+
+import resource
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from recsys import metrics
+from recsys.engine import Engine
+from recsys.features.arrays import Mask, Rows
+from recsys.features.catalog import Catalog
+from recsys.features.errors import DataError
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.fitted import blocks
+from recsys.fitting import Progress, silent
+from recsys.learning import Moment, moment
+from recsys.ranking.lists import Chosen
+from recsys.settings import EvaluationSettings
+
+TWO_STAGE, FUSED = "two-stage", "fused"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well each source, the fused list and the two-stage list foretold the future."""
+
+    protocol: dict[str, Any]  # its name, and what it scored and left out
+    systems: dict[str, dict[str, float]]  # per system: metrics, seconds, users per second
+    fit_seconds: float
+    peak_memory: int  # bytes, the largest resident set of this process
+    notes: tuple[str, ...]
+
+    def as_dict(self, data: str) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "data": data,
+            "protocol": self.protocol,
+            "users": self.protocol["users"],
+            "systems": self.systems,
+            "fit_seconds": self.fit_seconds,
+            "peak_memory_bytes": self.peak_memory,
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    engine: Engine,
+    log: Interactions,
+    catalog: Catalog,
+    settings: EvaluationSettings,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Fit the engine on the past of `log` and score its lists on what came next.
+
+    "last-item" holds out each user's last event; "time" all events from a cutoff on. A positive
+    that the policy forbids (bought before, out of stock) cannot be offered: it is left out and
+    counted, as are users without a past. Raises DataError where nothing is left to score.
+    """
+    test, about = _split(log, settings)
+    started = time.perf_counter()
+    engine.fit(test.past, catalog, progress=progress)
+    fit_seconds = time.perf_counter() - started
+    test, counts = _scored(test, engine)
+    lists = _Lists(engine, settings.k)
+    for histories in blocks(test.histories, len(catalog)):
+        lists.add(histories)
+        progress("recommending", lists.done / len(test.histories))
+    return Evaluation(
+        protocol={**about, **counts, "k": settings.k, "seed": engine.settings.seed},
+        systems=lists.scored(test.chosen, len(catalog)),
+        fit_seconds=fit_seconds,
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        notes=tuple(engine.notes),
+    )
+
+
+class _Lists:
+    """The lists of every system, gathered block by block."""
+
+    def __init__(self, engine: Engine, k: int) -> None:
+        self._engine, self._k = engine, k
+        self._items: dict[str, list[Rows]] = {}
+        self._seconds: dict[str, float] = {}
+        self.done = 0
+
+    def add(self, histories: Histories) -> None:
+        """Ask every system for these histories."""
+        fitted, allowed = self._engine.fitted, self._engine.policy.allowed(histories)
+        for member in fitted.sources.offering:
+            started = time.perf_counter()
+            own = member.retriever.retrieve(histories, self._k, allowed)
+            self._keep(member.name, own.items, started)
+        started = time.perf_counter()
+        union, _ = fitted.candidates(histories, allowed, self._k)
+        self._keep(FUSED, union.items[:, : self._k], started)
+        started = time.perf_counter()
+        ranked = fitted.rank(histories, allowed, self._k)
+        self._keep(TWO_STAGE, ranked.candidates.items, started)
+        self.done += len(histories)
+
+    def scored(self, chosen: Chosen, n_items: int) -> dict[str, dict[str, float]]:
+        """Per system its metrics at k and its cost, the two-stage list first."""
+        positives, k = np.diff(chosen.offsets), self._k
+        scores = {}
+        for name in [TWO_STAGE, FUSED, *(n for n in self._items if n not in (TWO_STAGE, FUSED))]:
+            items = np.concatenate([_wide(part, k) for part in self._items[name]])
+            hits = chosen.hits(items)
+            scores[name] = {
+                f"ndcg@{k}": float(metrics.ndcg(hits, positives).mean()),
+                f"recall@{k}": float(metrics.recall(hits, positives).mean()),
+                f"hr@{k}": float(metrics.hit_rate(hits).mean()),
+                f"coverage@{k}": metrics.coverage(items, n_items),
+                "seconds": self._seconds[name],
+                "users_per_second": len(items) / self._seconds[name],
+            }
+        return scores
+
+    def _keep(self, name: str, items: Rows, started: float) -> None:
+        self._seconds[name] = self._seconds.get(name, 0) + time.perf_counter() - started
+        self._items.setdefault(name, []).append(items)
+
+
+def _wide(items: Rows, k: int) -> Rows:
+    return np.pad(items, [(0, 0), (0, k - items.shape[1])], constant_values=-1)
+
+
+def _split(log: Interactions, settings: EvaluationSettings) -> tuple[Moment, dict[str, Any]]:
+    targets = _targets(log, settings.targets)
+    if settings.protocol == "last-item":
+        past, last = log.split_last(1)
+        return moment(past, last, targets=targets), {"name": "last-item"}
+    if log.clock != "time":
+        raise DataError(
+            f"the protocol 'time' needs a time column; this log has {log.clock!r}: "
+            "use the protocol 'last-item'"
+        )
+    cutoff = _cutoff(log, settings)
+    past, future = log.split_at(cutoff)
+    if not len(past) or not len(future):
+        raise DataError(f"the cutoff {_moment(cutoff)} leaves one side without events")
+    about = {"name": "time", "cutoff": _moment(cutoff), "last_event": _moment(log.times.max())}
+    return moment(past, future, cutoff, targets), about
+
+
+def _cutoff(log: Interactions, settings: EvaluationSettings) -> int:
+    if settings.date is None:
+        return int(np.quantile(log.times, 1 - settings.share, method="nearest"))
+    try:
+        date = datetime.fromisoformat(settings.date)
+    except ValueError as error:
+        raise DataError(f"evaluation.date {settings.date!r} is not a date: {error}") from None
+    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def _moment(time_: Any) -> str:
+    return datetime.fromtimestamp(int(time_) / 1e6, UTC).isoformat()
+
+
+def _targets(log: Interactions, names: tuple[str, ...]) -> Mask | None:
+    if not names:
+        return None
+    unknown = set(names) - set(log.events)
+    if unknown:
+        raise DataError(f"unknown target events {sorted(unknown)}; the log has {list(log.events)}")
+    return np.array([name in names for name in log.events])
+
+
+def _scored(test: Moment, engine: Engine) -> tuple[Moment, dict[str, int]]:
+    """The users with something to find, and how much was left out."""
+    within = test.chosen.within(engine.policy.allowed(test.histories))
+    kept = np.flatnonzero(np.diff(within.offsets) > 0)
+    if not len(kept):
+        raise DataError("nothing to score: nobody chose an item that might have been offered")
+    counts = {
+        "users": len(kept),
+        "positives": int(len(within.items)),
+        "users_without_past": test.left_out,
+        "users_without_allowed_positives": len(test.histories) - len(kept),
+        "positives_not_allowed": len(test.chosen.items) - len(within.items),
+    }
+    return Moment(test.past, test.histories.take(kept), within.take(kept), test.left_out), counts

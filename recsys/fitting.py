@@ -1,0 +1,119 @@
+"""How an engine learns: sources on the past, the ranker on what followed, sources again on all."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.features.catalog import Catalog
+from recsys.features.interactions import Interactions
+from recsys.fitted import Fitted, blocks
+from recsys.learning import Moment, moments_in_time, moments_of_last_items
+from recsys.parts import make_ranker, make_sources
+from recsys.policy import Policy
+from recsys.ranking.item_statistics import ItemStatistics
+from recsys.ranking.lists import TrainingLists
+from recsys.ranking.pair_features import Knowledge
+from recsys.settings import EngineSettings
+
+Progress = Callable[[str, float], None]
+"""Is told the step that runs, and which share of it is done."""
+
+
+def silent(step: str, share: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """One fit: what it is given, and the steps."""
+
+    settings: EngineSettings
+    catalog: Catalog  # with the vectors that sources read
+    policy: Policy
+    progress: Progress = silent
+
+    def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
+        """Learn both stages; returns them with notes on what was left out and why."""
+        lists, notes = self._training_lists(log)
+        ranker = None
+        if len(lists) >= self.settings.training.least_positives:
+            ranker = make_ranker(self.settings).fit(
+                lists, lambda share: self.progress("training the ranker", share)
+            )
+        else:
+            notes.append(
+                f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
+                f"{self.settings.training.least_positives} are needed; lists are fused by rank"
+            )
+        final, missing = self._learn(log, "fitting sources on everything")
+        return Fitted(final.sources, final.knowledge, ranker), missing + notes
+
+    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, list[str]]:
+        """Lists of past moments, and how they were made."""
+        settings = self.settings.training
+        in_time = settings.holdout != "last" and log.clock == "time"
+        if settings.holdout == "time" and log.clock != "time":
+            return self._of_last_items(log, ["holdout = time needs a clock; the log has none"])
+        if not in_time:
+            return self._of_last_items(log, [])
+        lists = self._lists(moments_in_time(log, settings.moments, settings.stretch))
+        if len(lists) >= settings.least_positives or settings.holdout == "time":
+            return lists, [_account(lists, f"the newest {settings.moments} stretches of time")]
+        few = f"the newest stretches of time give only {len(lists)} lists to learn from"
+        return self._of_last_items(log, [few])
+
+    def _of_last_items(
+        self, log: Interactions, notes: list[str]
+    ) -> tuple[TrainingLists, list[str]]:
+        lists = self._lists(moments_of_last_items(log, self.settings.training.moments))
+        return lists, [*notes, _account(lists, "each user's last items")]
+
+    def _lists(self, moments: Iterable[Moment]) -> TrainingLists:
+        """The lists of all moments, each from sources that were fitted on its past alone."""
+        rng = np.random.default_rng(self.settings.seed)
+        most = max(1, self.settings.training.most_lists // self.settings.training.moments)
+        parts: list[TrainingLists] = [TrainingLists.none()]
+        for number, moment in enumerate(moments, 1):
+            if not len(moment.past):
+                continue
+            fitted, _ = self._learn(moment.past, f"fitting sources before moment {number}")
+            parts.extend(self._lists_of(moment.sample(most, rng), fitted, number, rng))
+        return TrainingLists.joined(parts)
+
+    def _lists_of(
+        self, moment: Moment, fitted: Fitted, number: int, rng: np.random.Generator
+    ) -> Iterable[TrainingLists]:
+        start = 0
+        for histories in blocks(moment.histories, len(self.catalog)):
+            allowed = self.policy.allowed(histories)
+            chosen = moment.chosen.take(np.arange(start, start + len(histories))).within(allowed)
+            candidates, _ = fitted.candidates(histories, allowed)
+            labels = chosen.labels(candidates)
+            hit = np.flatnonzero((labels > 0).any(axis=1))
+            offered = candidates.take(hit)
+            features, names = fitted.features(histories.take(hit), offered)
+            lists = TrainingLists.of(
+                features, names, offered, labels[hit], self.settings.training.negatives, rng
+            )
+            yield lists.counting(len(histories), len(chosen.items))
+            start += len(histories)
+            self.progress(f"lists of moment {number}", start / len(moment.histories))
+
+    def _learn(self, log: Interactions, step: str) -> tuple[Fitted, list[str]]:
+        """Everything but the ranker, from one log."""
+        sources = make_sources(self.settings)
+        done = iter(range(1, len(sources.members) + 1))
+        fitted, notes = sources.fit(
+            log, self.catalog, lambda _: self.progress(step, next(done) / len(sources.members))
+        )
+        knowledge = Knowledge.of(fitted.retrievers, ItemStatistics.of(log), self.catalog)
+        return Fitted(fitted, knowledge, None), notes
+
+
+def _account(lists: TrainingLists, where: str) -> str:
+    """What the ranker learns from, and what it can not learn."""
+    return (
+        f"the ranker learns from {where}: {lists.queries:,} users, {lists.positives:,} chosen "
+        f"items, of which no source had found {lists.missed:,}; {len(lists):,} lists"
+    )

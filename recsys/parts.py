@@ -1,0 +1,54 @@
+"""The parts of an engine, made from its settings."""
+
+from typing import Any
+
+from recsys.features.errors import SettingsError
+from recsys.features.settings import nearest
+from recsys.ranking.neural import NeuralRanker
+from recsys.retrieval.als import Als
+from recsys.retrieval.content import Content
+from recsys.retrieval.covisit import CoVisit
+from recsys.retrieval.popular import Popular
+from recsys.retrieval.sources import Source, Sources
+from recsys.settings import EngineSettings, Table, built, source_tables
+
+KINDS: dict[str, Any] = {
+    "als": Als,
+    "content": Content,
+    "covisit": CoVisit,
+    "popular": Popular,
+}
+"""The retrievers, by what settings call them."""
+
+_SHARED = ("seed", "device")
+"""Settings of the engine that every part has unless it has its own."""
+
+
+def make_sources(settings: EngineSettings) -> Sources:
+    """New sources, nothing learnt yet; raises SettingsError on a wrong table."""
+    return Sources(
+        tuple(_source(name, table, settings) for name, table in source_tables(settings).items())
+    )
+
+
+def make_ranker(settings: EngineSettings) -> NeuralRanker:
+    """A new ranker, nothing learnt yet; raises SettingsError on a wrong table."""
+    return built(NeuralRanker, _with_shared(NeuralRanker, settings.ranker, settings), "ranker")
+
+
+def _source(name: str, table: Table, settings: EngineSettings) -> Source:
+    where = f"sources.{name}"
+    arguments = {key: value for key, value in table.items() if key not in ("kind", "depth")}
+    kind, depth = table["kind"], table["depth"]
+    if kind not in KINDS:
+        raise SettingsError(f"unknown kind {kind!r} of {where}; {nearest(str(kind), KINDS)}")
+    if not isinstance(depth, int) or depth < 0:
+        raise SettingsError(f"setting '{where}.depth' must be 0 or more; got {depth!r}")
+    make = KINDS[kind]
+    return Source(built(make, {"name": name, **_with_shared(make, arguments, settings)}, where), depth)
+
+
+def _with_shared(make: Any, arguments: Table, settings: EngineSettings) -> Table:
+    shared = {key: getattr(settings, key) for key in _SHARED}
+    own = {key: value for key, value in shared.items() if key in make.__dataclass_fields__}
+    return {**own, **arguments}

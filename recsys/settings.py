@@ -1,0 +1,141 @@
+"""Everything that can be set about an engine, from Python or TOML."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from recsys.features.columns import DEFAULT_EVENTS, CatalogColumns, EventType, LogColumns
+from recsys.features.errors import SettingsError
+from recsys.features.settings import Settings, nearest
+
+Built = TypeVar("Built")
+
+Table = dict[str, Any]
+"""A table of TOML: the arguments of a constructor."""
+
+DEFAULT_SOURCES: Mapping[str, Table] = {
+    "next": {"kind": "covisit", "depth": 120},
+    "wide": {"kind": "covisit", "depth": 120, "window": 20, "backward": 1.0},
+    "als": {"kind": "als", "depth": 120},
+    "content": {"kind": "content", "depth": 120},
+    "popular": {"kind": "popular", "depth": 20},
+    "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
+    "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},
+}
+"""The sources of an engine unless settings change them; with a depth of 0 they only give scores."""
+
+
+class TextSettings(Settings):
+    """How the catalogue's text becomes vectors."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A name of the hub, or a folder with a transformers model."""
+    max_tokens: int = Field(default=64, ge=2)
+    cache: Path | None = None
+    """Where vectors are kept between runs; by default the user's cache folder."""
+
+
+class TrainingSettings(Settings):
+    """What the ranker learns from."""
+
+    holdout: Literal["auto", "time", "last"] = "auto"
+    """What is held out to learn from: the newest stretches of time, or each user's last items.
+    "auto" takes time where the log has a clock and enough happened in its newest stretches."""
+    moments: int = Field(default=2, ge=1)
+    """How many cutoffs, one before the other; the sources are fitted anew at each."""
+    stretch: float = Field(default=0.08, gt=0, lt=0.5)
+    """The share of the events between two cutoffs in time."""
+    negatives: int = Field(default=100, ge=1)
+    """Candidates per list that were not chosen."""
+    most_lists: int = Field(default=40_000, ge=1)
+    """Users drawn for training, over all cutoffs."""
+    least_positives: int = Field(default=200, ge=2)
+    """With fewer lists that have a chosen candidate there is no ranker: lists are fused by rank."""
+
+
+class EvaluationSettings(Settings):
+    """How an engine is put to the test."""
+
+    protocol: Literal["last-item", "time"] = "last-item"
+    k: int = Field(default=10, ge=1)
+    share: float = Field(default=0.1, gt=0, lt=1)
+    """Of the events, the newest, that are the future in the protocol "time"."""
+    date: str | None = None
+    """The cutoff instead of a share, such as "2010-11-01"."""
+    targets: tuple[str, ...] = ()
+    """Events that count as success; all of them by default."""
+
+
+class EngineSettings(Settings):
+    """All settings of an engine; each has a default that works."""
+
+    name: str = "engine"
+    interactions: LogColumns = Field(default_factory=LogColumns)
+    catalog: CatalogColumns | None = None
+    events: dict[str, EventType] = Field(default_factory=lambda: dict(DEFAULT_EVENTS))
+    text: TextSettings = Field(default_factory=TextSettings)
+    sources: dict[str, Table] = Field(default_factory=dict)
+    """By name: arguments of the source, `kind`, `depth`, or `use = false`. They are laid over
+    DEFAULT_SOURCES."""
+    ranker: Table = Field(default_factory=dict)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: str = "auto"
+
+    @model_validator(mode="after")
+    def _sources_can_be_made(self) -> Self:
+        try:
+            source_tables(self)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Settings from a file; raises SettingsError that names the file and the key."""
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf8"))
+        except FileNotFoundError:
+            raise SettingsError(f"there is no settings file {str(path)!r}") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path} cannot be read as TOML: {error}") from None
+        try:
+            return cls.parse(values)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from None
+
+
+def source_tables(settings: EngineSettings) -> dict[str, Table]:
+    """The tables of all sources in use: the defaults with the settings laid over them."""
+    tables = {}
+    for name in [*DEFAULT_SOURCES, *(n for n in settings.sources if n not in DEFAULT_SOURCES)]:
+        table = {**DEFAULT_SOURCES.get(name, {}), **settings.sources.get(name, {})}
+        if "kind" not in table:
+            raise SettingsError(
+                f"unknown source {name!r}; {nearest(name, DEFAULT_SOURCES)} "
+                "A source of your own needs a kind"
+            )
+        if table.pop("use", True):
+            tables[name] = {"depth": 120, **table}
+    if not any(table["depth"] for table in tables.values()):
+        raise SettingsError("no source offers candidates; give at least one a depth above 0")
+    return tables
+
+
+def built(make: type[Built], values: Table, where: str) -> Built:
+    """An object from its constructor's arguments; raises SettingsError on a wrong one."""
+    known = {each.name: each for each in fields(make) if each.init}  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in known:
+            raise SettingsError(f"unknown setting '{where}.{key}'; {nearest(key, known)}")
+        try:
+            TypeAdapter(known[key].type).validate_python(value)
+        except ValidationError as error:
+            rule = error.errors()[0]["msg"]
+            raise SettingsError(f"setting '{where}.{key}': {rule}; got {value!r}") from None
+    return make(**values)

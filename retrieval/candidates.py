@@ -1,0 +1,59 @@
+"""Items offered to each user, with what each source thought of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.features.arrays import PAD, Array, Floats, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A list of items per query; the best first, short lists end in PAD / -inf."""
+
+    users: Rows  # (b,) PAD for an anonymous session
+    items: Rows  # (b, w) distinct within a list
+    scores: Floats  # (b, w, s) -inf where a source did not offer the item
+    ranks: Rows  # (b, w, s) 0 is the best; PAD where a source did not offer the item
+    sources: tuple[str, ...]  # (s,) names
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @classmethod
+    def of_one(cls, users: Rows, items: Rows, scores: Floats, source: str) -> "Candidates":
+        """The sorted lists (b, w) of one source; PAD where a list is short."""
+        ranks = np.where(items == PAD, PAD, np.arange(items.shape[1])).astype(np.int32)
+        return cls(users, items, scores[:, :, None], ranks[:, :, None], (source,))
+
+    @property
+    def filled(self) -> Array:
+        """(b, w) True where there is an item."""
+        return self.items != PAD
+
+    def take(self, queries: Array) -> "Candidates":
+        """Some of the queries, by position."""
+        return Candidates(
+            self.users[queries],
+            self.items[queries],
+            self.scores[queries],
+            self.ranks[queries],
+            self.sources,
+        )
+
+    def at(self, places: Array) -> "Candidates":
+        """The candidates at given places (b, k) of each list."""
+        rows = np.arange(len(self))[:, None]
+        return Candidates(
+            self.users,
+            self.items[rows, places],
+            self.scores[rows, places],
+            self.ranks[rows, places],
+            self.sources,
+        )
+
+    def top(self, k: int) -> "Candidates":
+        """The first `k` of each list."""
+        return Candidates(
+            self.users, self.items[:, :k], self.scores[:, :k], self.ranks[:, :k], self.sources
+        )

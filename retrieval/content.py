@@ -1,0 +1,131 @@
+"""Items whose text, or any other vector, is like what the history holds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from recsys.features import npz, ragged
+from recsys.features.arrays import PAD, Floats, Rows
+from recsys.features.catalog import Catalog
+from recsys.features.errors import DataError, SettingsError, TrainingError
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.dots import dots
+from recsys.retrieval.index import VectorIndex
+
+
+@dataclass(kw_only=True)
+class Content:
+    """Offers what is nearest to the weighted mean of the newest items' vectors (cosine)."""
+
+    name: str = "content"
+    vectors: str = "text"  # which of `catalog.vectors`
+    last: int = 20  # how many of the newest events make the profile
+    decay: float = 0.85  # the weight of each event against the next newer one
+    device: str = "auto"
+    units_: Floats | None = field(default=None, init=False, repr=False)  # (items, d)
+    index_: VectorIndex | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.last < 1:
+            raise SettingsError(f"last must be at least 1; got {self.last}")
+        if not 0 < self.decay <= 1:
+            raise SettingsError(f"decay must be above 0 and at most 1; got {self.decay}")
+
+    def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
+        """Hold the catalogue's vectors; raises DataError where it has none of that name."""
+        if self.vectors not in catalog.vectors:
+            raise DataError(
+                f"the source {self.name!r} needs catalogue vectors named {self.vectors!r}; "
+                f"there are {sorted(catalog.vectors)}"
+            )
+        self._hold(_unit(catalog.vectors[self.vectors]))
+        return self
+
+    def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
+        """The `k` allowed items nearest to each profile; PAD where no item has a vector."""
+        profiles = self.profiles(histories)
+        items, scores = self._search(profiles, k, allowed)
+        return Candidates.of_one(histories.users, items, scores, self.name)
+
+    def score(self, histories: Histories, items: Rows) -> Floats:
+        """Cosine of each item (b, w) with its history's profile; 0 where either has no vector."""
+        units, _ = self._fitted()
+        profiles = self.profiles(histories)
+        each = np.arange(len(profiles), dtype=np.int32)[:, None]
+        return dots(profiles, each, units, items)[:, :, 0]
+
+    def links(self, sources: Rows, targets: Rows) -> Floats:
+        """Cosine of each past item (b, l) with each target (b, w), as (b, w, l)."""
+        units, _ = self._fitted()
+        return dots(units, sources, units, targets)
+
+    def similar(self, items: Rows, k: int, allowed: Allowed) -> Candidates:
+        """The `k` allowed items nearest to each item (b,), itself left out."""
+        units, _ = self._fitted()
+        vectors = np.where(items[:, None] == PAD, np.float32(0), units[items])
+        found, scores = self._search(vectors, k, _without(allowed, items))
+        return Candidates.of_one(np.full(len(items), PAD, np.int32), found, scores, self.name)
+
+    def profiles(self, histories: Histories) -> Floats:
+        """(b, d) the weighted mean of the last items' vectors, of length 1; 0 without any."""
+        units, _ = self._fitted()
+        owner = ragged.owners(histories.offsets)
+        age = histories.offsets[1:][owner] - 1 - np.arange(len(owner))
+        recent = age < self.last
+        weights = histories.weights[recent] * np.float32(self.decay) ** age[recent]
+        counts = np.bincount(owner[recent], minlength=len(histories))
+        mean = sp.csr_matrix(
+            (weights.astype(np.float32), histories.items[recent], ragged.offsets_of(counts)),
+            shape=(len(histories), len(units)),
+        )
+        return _unit(mean @ units)
+
+    def save(self, folder: Path) -> None:
+        units, _ = self._fitted()
+        npz.write(folder / "content.npz", vectors=units)
+
+    def load(self, folder: Path) -> Self:
+        (units,) = npz.read(folder / "content.npz", "vectors")
+        self._hold(units)
+        return self
+
+    def _hold(self, units: Floats) -> None:
+        index = VectorIndex(units.shape[1], self.device)
+        rows = np.flatnonzero(units.any(axis=1)).astype(np.int32)
+        index.add(rows, units[rows])
+        self.units_, self.index_ = units, index
+
+    def _fitted(self) -> tuple[Floats, VectorIndex]:
+        if self.units_ is None or self.index_ is None:
+            raise TrainingError(f"{self.name} is not fitted; call fit() or load() first")
+        return self.units_, self.index_
+
+    def _search(self, vectors: Floats, k: int, allowed: Allowed) -> tuple[Rows, Floats]:
+        _, index = self._fitted()
+        items, scores = index.search(vectors, k, allowed)
+        silent = ~vectors.any(axis=1)
+        items[silent], scores[silent] = PAD, -np.inf
+        return items, scores
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Each vector (n, d) at length 1; zero vectors stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+def _without(allowed: Allowed, items: Rows) -> Allowed:
+    """`allowed` with one item more (b,) left out of each query."""
+    owner = np.concatenate([ragged.owners(allowed.offsets), np.arange(len(items))])
+    excluded = np.concatenate([allowed.excluded, items])
+    kept = excluded != PAD
+    owner, excluded = owner[kept], excluded[kept]
+    order = np.lexsort((excluded, owner))
+    lengths = np.bincount(owner, minlength=len(items))
+    return Allowed(allowed.mask, ragged.offsets_of(lengths), excluded[order].astype(np.int32))

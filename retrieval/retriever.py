@@ -1,0 +1,56 @@
+"""The role of a source of candidates, and what an item-to-item source can say besides."""
+
+from pathlib import Path
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+from recsys.features.arrays import Floats, Rows
+from recsys.features.catalog import Catalog
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
+
+
+class Retriever(Protocol):
+    """Finds items for histories. Thread-safe after `fit`; nothing it is given is edited."""
+
+    reason: ClassVar[str]
+    """Why it offers an item, in words; `{item}` stands for the past item that leads to it."""
+
+    name: str
+
+    def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
+        """Learn from the log and the catalogue; whatever was learnt before is forgotten."""
+        ...
+
+    def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
+        """The best `k` allowed items of each history, (b, k); a source with nothing to say offers PAD."""
+        ...
+
+    def score(self, histories: Histories, items: Rows) -> Floats:
+        """What this source thinks of given items (b, w): the scores (b, w) that `retrieve` sorts by.
+
+        0 where it knows nothing of the pair; PAD items score 0.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write all that was learnt into an existing folder, without pickle."""
+        ...
+
+    def load(self, folder: Path) -> Self:
+        """Read what `save` of an equal-made retriever wrote."""
+        ...
+
+
+@runtime_checkable
+class ItemToItem(Protocol):
+    """A source that can say how strongly one item leads to another."""
+
+    def links(self, sources: Rows, targets: Rows) -> Floats:
+        """Strength from each past item (b, l) to each target (b, w), as (b, w, l); 0 for PAD."""
+        ...
+
+    def similar(self, items: Rows, k: int, allowed: Allowed) -> Candidates:
+        """The `k` items that each item (b,) leads to most strongly."""
+        ...

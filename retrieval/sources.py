@@ -1,0 +1,97 @@
+"""Several sources of candidates, asked as one."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.features.arrays import PAD
+from recsys.features.catalog import Catalog
+from recsys.features.errors import DataError
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.retriever import Retriever
+from recsys.retrieval.union import union
+
+_log = logging.getLogger("recsys")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A retriever and how many candidates it may offer; with a depth of 0 it only gives scores."""
+
+    retriever: Retriever
+    depth: int
+
+    @property
+    def name(self) -> str:
+        return self.retriever.name
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All sources of an engine, in the order in which their opinions are kept."""
+
+    members: tuple[Source, ...]
+
+    @property
+    def retrievers(self) -> list[Retriever]:
+        return [member.retriever for member in self.members]
+
+    @property
+    def offering(self) -> list[Source]:
+        """Those that offer candidates."""
+        return [member for member in self.members if member.depth > 0]
+
+    def fit(
+        self,
+        log: Interactions,
+        catalog: Catalog,
+        step: Callable[[str], None] = lambda name: None,
+    ) -> tuple["Sources", list[str]]:
+        """Fit every source; returns those that could be, and why the others were left out."""
+        fitted, notes = [], []
+        for member in self.members:
+            step(member.name)
+            try:
+                member.retriever.fit(log, catalog)
+                fitted.append(member)
+            except DataError as error:
+                notes.append(f"source {member.name!r} is left out: {error}")
+        return Sources(tuple(fitted)), notes
+
+    def retrieve(
+        self, histories: Histories, allowed: Allowed, least: int = 0
+    ) -> tuple[Candidates, list[str]]:
+        """The union of what all sources offer, each to its depth or to `least` if that is more.
+
+        A source that fails offers nothing: the second value names those that failed.
+        """
+        lists: list[Candidates] = []
+        failed: list[str] = []
+        for member in self.offering:
+            k = min(max(member.depth, least), len(allowed.mask))
+            try:
+                lists.append(member.retriever.retrieve(histories, k, allowed))
+            except (RuntimeError, ValueError, MemoryError, OSError) as error:
+                _log.error("source %r failed and is passed over: %s", member.name, error)
+                lists.append(_nothing(histories, member.name))
+                failed.append(member.name)
+        return union(lists), failed
+
+
+def _nothing(histories: Histories, name: str) -> Candidates:
+    shape = (len(histories), 1)
+    items = np.full(shape, PAD, np.int32)
+    return Candidates.of_one(histories.users, items, np.full(shape, -np.inf, np.float32), name)
+
+
+def named(sources: Sequence[Source], name: str) -> Source:
+    """The source of this name; raises DataError where there is none."""
+    for source in sources:
+        if source.name == name:
+            return source
+    raise DataError(f"there is no source {name!r}; there are {[s.name for s in sources]}")

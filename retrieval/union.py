@@ -1,0 +1,72 @@
+"""What several sources offer, as one list that keeps what each of them thought."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from recsys.features.arrays import PAD, Array
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.threads import over_rows
+
+_OFFSET = 60.0  # of reciprocal rank fusion, as in Cormack, Clarke & Büttcher 2009
+
+
+def union(lists: Sequence[Candidates]) -> Candidates:
+    """Merge the lists of several sources for the same queries, ordered by reciprocal rank fusion.
+
+    The score and the rank of every source stay with every item; the width is that of the longest
+    list of distinct items.
+    """
+    users = lists[0].users
+    items = np.concatenate([each.items for each in lists], axis=1)
+    scores = np.concatenate([each.scores[:, :, 0] for each in lists], axis=1)
+    source_of = np.repeat(np.arange(len(lists)), [each.items.shape[1] for each in lists])
+    rank_of = np.concatenate([np.arange(each.items.shape[1]) for each in lists]).astype(np.int32)
+    shape = (*items.shape, len(lists))
+    merged = Candidates(
+        users=users,
+        items=np.full(items.shape, PAD, np.int32),
+        scores=np.full(shape, -np.inf, np.float32),
+        ranks=np.full(shape, PAD, np.int32),
+        sources=tuple(each.sources[0] for each in lists),
+    )
+    over_rows(
+        _merge, len(users), items, scores, source_of, rank_of,
+        merged.items, merged.scores, merged.ranks,
+    )  # fmt: skip
+    return merged.top(max(1, int(merged.filled.sum(axis=1).max(initial=1))))
+
+
+@njit(nogil=True, cache=True)
+def _merge(
+    start: int, stop: int, items: Array, scores: Array, source_of: Array, rank_of: Array,
+    items_out: Array, scores_out: Array, ranks_out: Array,
+) -> None:  # fmt: skip
+    width = items.shape[1]
+    for row in range(start, stop):
+        order = np.argsort(items[row])
+        fused = np.zeros(width, np.float64)
+        slot_of = np.full(width, PAD, np.int32)
+        slots = 0
+        previous = PAD
+        for place in order:
+            item = items[row, place]
+            if item == PAD:
+                continue
+            if item != previous:
+                slots += 1
+                previous = item
+            slot_of[place] = slots - 1
+            fused[slots - 1] -= 1.0 / (_OFFSET + rank_of[place] + 1)
+        best = np.argsort(fused[:slots])
+        final = np.empty(slots, np.int32)
+        for position in range(slots):
+            final[best[position]] = position
+        for place in order:
+            if slot_of[place] == PAD:
+                continue
+            position = final[slot_of[place]]
+            items_out[row, position] = items[row, place]
+            scores_out[row, position, source_of[place]] = scores[row, place]
+            ranks_out[row, position, source_of[place]] = rank_of[place]

@@ -1,0 +1,71 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.features.arrays import PAD
+from recsys.features.columns import LogColumns
+from recsys.features.histories import Histories, anonymous
+from recsys.features.reading import read_interactions
+
+
+@pytest.fixture(scope="module")
+def log():
+    """User a had items x, y, x at 1, 2, 5; user b had z at 3; user c had y, z at 2, 4."""
+    rows = pl.DataFrame(
+        {
+            "user_id": list("aaabcc"),
+            "item_id": list("xyxzyz"),
+            "n": [1, 2, 5, 3, 2, 4],
+            "w": [1, 1, 2, 1, 1, 1],
+        }
+    )
+    return read_interactions(rows, LogColumns(order="n", weight="w"))[0]
+
+
+def rows(*values):
+    return np.array(values, np.int32)
+
+
+def test_histories_of_users_in_any_order(log):
+    histories = Histories.of(log, rows(2, 0))
+    assert histories.users.tolist() == [2, 0]
+    assert histories.offsets.tolist() == [0, 2, 5]
+    assert histories.items.tolist() == [1, 2, 0, 1, 0]
+    assert histories.times.tolist() == [2, 4, 1, 2, 5]
+    assert histories.lengths.tolist() == [2, 3]
+    assert histories.now.tolist() == [5, 5]
+
+
+def test_now_is_one_moment_or_one_for_each(log):
+    assert Histories.of(log, rows(0, 1), now=9).now.tolist() == [9, 9]
+    assert Histories.of(log, rows(0, 1), now=np.array([7, 8])).now.tolist() == [7, 8]
+
+
+def test_the_last_items_newest_first(log):
+    last = Histories.of(log, rows(0, 1, 2)).last(2)
+    assert last.tolist() == [[0, 1], [2, PAD], [2, 1]]
+
+
+def test_blocks_are_all_queries_in_order(log):
+    histories = Histories.of(log, rows(0, 1, 2))
+    blocks = list(histories.blocks(2))
+    assert [block.users.tolist() for block in blocks] == [[0, 1], [2]]
+    assert [block.items.tolist() for block in blocks] == [[0, 1, 0, 2], [1, 2]]
+
+
+def test_the_matrix_sums_weights(log):
+    assert Histories.of(log, rows(0, 1)).matrix(3).toarray().tolist() == [[3, 1, 0], [0, 0, 1]]
+
+
+def test_a_user_without_events_has_an_empty_history(log):
+    before, _ = log.split_at(2)
+    histories = Histories.of(before, rows(1, 0))
+    assert histories.lengths.tolist() == [0, 1]
+    assert histories.last(1).tolist() == [[PAD], [0]]
+
+
+def test_anonymous_sessions():
+    sessions = anonymous(rows(4, 5, 6), np.array([0, 1, 3]), now=9)
+    assert sessions.users.tolist() == [PAD, PAD]
+    assert sessions.last(2).tolist() == [[4, PAD], [6, 5]]
+    assert sessions.now.tolist() == [9, 9]

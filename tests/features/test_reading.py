@@ -1,0 +1,266 @@
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.features.columns import EventType, LogColumns
+from recsys.features.errors import DataError, SettingsError
+from recsys.features.reading import read_interactions
+from recsys.features.vocabulary import Vocabulary
+
+DAY = 86_400 * 10**6
+
+
+def log_of(user, item, **more):
+    return pl.DataFrame({"user_id": user, "item_id": item, **more})
+
+
+def told(log):
+    """The events of a log as (user, item, event, time)."""
+    users = log.users.ids_at(log.user_rows)
+    items = log.items.ids_at(log.item_rows)
+    names = [log.events[code] for code in log.event_codes]
+    return list(zip(users, items, names, log.times.tolist(), strict=True))
+
+
+def test_events_are_sorted_by_user_and_time():
+    rows = log_of(
+        ["b", "a", "b", "a"], ["x", "y", "z", "x"], day=[date(3), date(2), date(1), date(4)]
+    )
+    log, _ = read_interactions(rows, LogColumns(time="day"))
+    assert [(user, item) for user, item, *_ in told(log)] == [
+        ("a", "y"),
+        ("a", "x"),
+        ("b", "z"),
+        ("b", "x"),
+    ]
+    assert log.clock == "time"
+    assert log.offsets.tolist() == [0, 2, 4]
+
+
+def date(day):
+    return datetime(2020, 1, day, tzinfo=UTC)
+
+
+def test_events_at_one_time_stay_as_they_came():
+    rows = log_of(["a"] * 5, ["e", "d", "c", "b", "a"], n=[2, 1, 1, 2, 1])
+    log, _ = read_interactions(rows, LogColumns(order="n"))
+    assert [item for _, item, *_ in told(log)] == ["d", "c", "a", "e", "b"]
+    assert log.times.tolist() == [1, 1, 1, 2, 2]
+    assert log.clock == "order"
+
+
+def test_without_a_clock_rows_keep_their_order():
+    log, rejections = read_interactions(log_of([2, 1, 2, 1], [9, 8, 7, 6]))
+    assert told(log) == [
+        (1, 8, "interaction", 0),
+        (1, 6, "interaction", 0),
+        (2, 9, "interaction", 0),
+        (2, 7, "interaction", 0),
+    ]
+    assert log.clock == "none"
+    assert rejections.notes == ()
+
+
+def test_an_order_of_fractions_becomes_ranks():
+    log, _ = read_interactions(
+        log_of(["a"] * 3, [1, 2, 3], n=[0.5, 0.1, 0.5]), LogColumns(order="n")
+    )
+    assert told(log) == [
+        ("a", 2, "interaction", 1),
+        ("a", 1, "interaction", 2),
+        ("a", 3, "interaction", 2),
+    ]
+
+
+def test_an_order_that_is_no_number_is_rejected():
+    rows = log_of(["a"] * 3, [1, 2, 3], n=[1.0, None, math.nan])
+    _, rejections = read_interactions(rows, LogColumns(order="n"))
+    assert rejections.counts == {"order is not a number": 2}
+
+
+def test_a_weight_is_that_of_the_event_times_the_weight_times_the_damped_quantity():
+    rows = log_of(
+        ["a", "b", "c"], ["x"] * 3, e=["view", "buy", "buy"], w=[2.0, 1.0, 0.5], q=[1.0, 10.0, 0.5]
+    )
+    log, _ = read_interactions(rows, LogColumns(event="e", weight="w", quantity="q"))
+    assert log.weights.dtype == np.float32
+    assert log.weights.tolist() == pytest.approx([0.3 * 2, 1 + math.log(10), 0.5])
+
+
+def test_weights_and_quantities_of_a_csv_file_are_read_as_numbers(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,item_id,w,q\n1,1,2.5,1\n1,2,x,1\n1,3,1,y\n")
+    columns = LogColumns(path="log.csv", weight="w", quantity="q")
+    log, rejections = read_interactions(None, columns, data_dir=tmp_path)
+    assert log.weights.tolist() == [2.5]
+    assert rejections.counts == {"weight not finite": 1, "quantity not finite": 1}
+
+
+def test_only_events_that_occur_are_named():
+    rows = log_of(["a", "a"], ["x", "y"], e=["purchase", "view"])
+    log, _ = read_interactions(rows, LogColumns(event="e"))
+    assert log.events == ("view", "purchase")
+    assert log.event_codes.tolist() == [1, 0]
+
+
+def test_declared_events_are_named_even_if_they_do_not_occur():
+    declared = {"wish": EventType(weight=2), "gift": EventType()}
+    rows = log_of(["a"], ["x"], e=["gift"])
+    log, _ = read_interactions(rows, LogColumns(event="e"), events=declared)
+    assert log.events == ("wish", "gift")
+    assert log.event_codes.tolist() == [1]
+
+
+def test_events_may_be_numbers():
+    rows = log_of(["a", "b"], ["x", "x"], e=[0, 4])
+    log, rejections = read_interactions(
+        rows, LogColumns(event="e"), events={"0": EventType(), "1": EventType()}
+    )
+    assert len(log) == 1
+    assert rejections.counts == {"unknown event": 1}
+
+
+def test_too_many_events_are_refused():
+    events = {str(n): EventType() for n in range(256)}
+    with pytest.raises(SettingsError, match="at most 255 events are allowed; got 256"):
+        read_interactions(log_of(["a"], ["x"], e=["0"]), LogColumns(event="e"), events=events)
+
+
+def test_the_catalogues_items_keep_their_rows():
+    catalogue = Vocabulary.of(["m", "n"], "item")
+    log, _ = read_interactions(log_of(["a", "a"], ["n", "b"]), items=catalogue)
+    assert log.items.ids.to_list() == ["m", "n", "b"]
+    assert log.item_rows.tolist() == [1, 2]
+
+
+def test_items_of_another_type_than_the_catalogues_are_an_error():
+    with pytest.raises(DataError, match="item ids are String in one table and Int64 in another"):
+        read_interactions(log_of(["a"], [1]), items=Vocabulary.of(["m"], "item"))
+
+
+@pytest.mark.parametrize("width", [pl.Int8, pl.UInt16, pl.Int32, pl.UInt64])
+def test_integer_ids_keep_their_width(width):
+    ids = pl.Series([5, 3, 5], dtype=width)
+    log, _ = read_interactions(log_of(ids, pl.Series(["x", "y", "z"])))
+    assert log.users.ids.dtype == width
+    assert log.users.ids.to_list() == [3, 5]
+
+
+def test_categories_come_back_as_text():
+    ids = pl.Series(["b", "a"]).cast(pl.Categorical)
+    log, _ = read_interactions(log_of(ids, ids))
+    assert told(log)[0][:2] == ("a", "a")
+
+
+def test_ids_of_rejected_rows_are_in_no_vocabulary():
+    log, _ = read_interactions(log_of(["a", None, "c"], ["x", "y", ""]))
+    assert log.users.ids.to_list() == ["a"]
+    assert log.items.ids.to_list() == ["x"]
+
+
+def test_one_user_and_one_item_are_enough():
+    log, _ = read_interactions(log_of(["a"], ["x"]))
+    assert (len(log), len(log.users), len(log.items)) == (1, 1, 1)
+
+
+def test_an_empty_log_is_an_error():
+    with pytest.raises(DataError, match="no row of the log is left: 0 read, rejected: none"):
+        read_interactions(log_of([], []))
+
+
+def test_a_log_without_a_good_row_is_an_error_that_says_why():
+    with pytest.raises(DataError, match="2 read, rejected: 1 null user id, 1 null item id"):
+        read_interactions(log_of([None, "a"], ["x", None]))
+
+
+def test_a_log_whose_moments_are_all_null_says_so():
+    rows = log_of(["a"], ["x"], t=pl.Series([None], dtype=pl.Int64))
+    with pytest.raises(DataError, match="1 read, rejected: 1 unparsable time"):
+        read_interactions(rows, LogColumns(time="t"))
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(DataError, match=r"lacks the columns \['when'\]"):
+        read_interactions(log_of(["a"], ["x"]), LogColumns(time="when"))
+
+
+def test_mixed_ids_are_an_error():
+    with pytest.raises(DataError, match="mixed types"):
+        read_interactions(pd.DataFrame({"user_id": [1, "a"], "item_id": [1, 2]}))
+
+
+def test_the_future_begins_a_tolerance_after_now():
+    now = datetime(2020, 1, 1, tzinfo=UTC)
+    rows = log_of(["a", "b"], ["x", "x"], t=[now + timedelta(hours=23), now + timedelta(hours=25)])
+    log, rejections = read_interactions(rows, LogColumns(time="t"), now=now)
+    assert rejections.counts == {"time in the future": 1}
+    at_once = LogColumns(time="t", future_tolerance=0)
+    with pytest.raises(DataError, match="2 time in the future"):
+        read_interactions(rows, at_once, now=now.replace(tzinfo=None))
+    assert len(log) == 1
+
+
+def test_equal_rows_count_once_and_the_first_is_kept():
+    rows = log_of(
+        ["a", "a", "a", "a"],
+        ["x", "y", "x", "x"],
+        t=[DAY * 9_000] * 3 + [DAY * 9_001],
+        w=[1, 1, 1, 1],
+    )
+    log, rejections = read_interactions(rows, LogColumns(time="t", weight="w"))
+    assert [item for _, item, *_ in told(log)] == ["x", "y", "x"]
+    assert rejections.rows.tolist() == [2]
+
+
+def test_rows_that_differ_in_one_column_are_no_duplicates():
+    rows = log_of(
+        ["a"] * 4, ["x"] * 4, e=["view", "cart", "view", "view"], w=[1, 1, 2, 1], q=[1, 1, 1, 2]
+    )
+    _, rejections = read_interactions(rows, LogColumns(event="e", weight="w", quantity="q"))
+    assert rejections.counts == {}
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.integers(0, 4)), min_size=1
+)
+
+
+@given(events)
+def test_reading_is_a_stable_sort_of_the_distinct_rows(rows):
+    users, items, order = zip(*rows, strict=True)
+    log, rejections = read_interactions(
+        log_of(list(users), list(items), n=list(order)), LogColumns(order="n")
+    )
+    distinct = list(dict.fromkeys(rows))
+    expected = sorted(distinct, key=lambda row: (row[0], row[2]))
+    assert [(u, i, t) for u, i, _, t in told(log)] == expected
+    assert rejections.kept == len(log) == len(distinct)
+
+
+def test_u_data_of_ml_100k(data_dir):
+    columns = LogColumns(
+        path="ml-100k/u.data",
+        separator="\t",
+        header=False,
+        names=["user_id", "item_id", "rating", "time"],
+        time="time",
+        weight="rating",
+    )
+    log, rejections = read_interactions(None, columns, data_dir=data_dir, strict=True)
+    assert (len(log), len(log.users), len(log.items)) == (100_000, 943, 1_682)
+    assert rejections.notes == ("time: epoch seconds, 1997-09-20 03:05 to 1998-04-22 23:10 UTC",)
+
+
+def test_online_retail_accounts_for_every_row(data_dir):
+    columns = LogColumns(
+        path="online-retail/transactions.parquet", time="timestamp", quantity="quantity"
+    )
+    log, rejections = read_interactions(None, columns, data_dir=data_dir)
+    assert rejections.read == 525_461 == len(log) + sum(rejections.counts.values())
+    assert rejections.counts["null user id"] == 107_927
+    assert rejections.counts["negative quantity"] == 9_839
