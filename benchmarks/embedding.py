@@ -17,6 +17,8 @@ import polars as pl
 from recsys.features.arrays import Floats
 from recsys.features.text import TextEncoder
 
+Figures = dict[str, dict[str, float] | float]
+
 WORDS = ["red", "soft", "oak", "nail", "lamp", "tea", "cream", "chair", "brush", "travel", "large"]
 
 
@@ -28,7 +30,7 @@ def main() -> None:
         encoder.embed(["the weights are read before the clock starts"])
         vectors, ours = _timed(lambda: encoder.embed(titles))
         _, cached = _timed(lambda: encoder.embed(titles))
-    figures = {"recsys": ours, "recsys, second run": cached}
+    figures: Figures = {"recsys": ours, "recsys, second run": cached}
     if find_spec("sentence_transformers"):
         theirs = _peer(encoder, titles)
         other, figures["sentence-transformers"] = _timed(theirs)
@@ -73,7 +75,7 @@ def _timed(work: Callable[[], Floats]) -> tuple[Floats, dict[str, float]]:
     return vectors, seconds
 
 
-def _show(figures: dict[str, dict[str, float] | float], texts: int) -> None:
+def _show(figures: Figures, texts: int) -> None:
     for name, figure in figures.items():
         if isinstance(figure, dict):
             rates = ", ".join(f"{texts / s:,.0f} texts per {k[:-2]} s" for k, s in figure.items())

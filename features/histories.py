@@ -1,6 +1,5 @@
 """A batch of queries: for each, what one user did before now, as ragged arrays."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +30,7 @@ class Histories:
     def of(cls, log: Interactions, users: Rows, now: Array | int | None = None) -> "Histories":
         """The histories of these users (rows) as the log has them.
 
-        `now` is a moment, or one for each user; by default each user's moment is the end of the log.
+        `now` is a moment, or one for each user; by default everyone's is the end of the log.
         """
         offsets, flat = ragged.gather(log.offsets, users)
         if now is None:
@@ -63,11 +62,6 @@ class Histories:
             weights=self.weights[flat],
             now=self.now[queries],
         )
-
-    def blocks(self, size: int) -> Iterator["Histories"]:
-        """The queries in order, `size` at a time."""
-        for start in range(0, len(self), size):
-            yield self.take(np.arange(start, min(start + size, len(self))))
 
     def pause(self) -> Times:
         """(b,) the time between each history's last event and now; 0 for an empty one."""

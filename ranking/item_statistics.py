@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from recsys.features import npz
 from recsys.features.arrays import Array, Floats, Times
 from recsys.features.interactions import Interactions
 
@@ -43,15 +44,15 @@ class ItemStatistics:
         return cls(floats, log.clock == "time")
 
     def save(self, folder: Path) -> None:
-        np.savez(folder / "statistics.npz", **self.columns)
+        npz.write(folder / "statistics.npz", **self.columns)
         about = {"columns": list(self.columns), "has_clock": self.has_clock}
         (folder / "statistics.json").write_text(json.dumps(about))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         about = json.loads((folder / "statistics.json").read_text())
-        with np.load(folder / "statistics.npz", allow_pickle=False) as arrays:
-            return cls({name: arrays[name] for name in about["columns"]}, about["has_clock"])
+        arrays = npz.read(folder / "statistics.npz", *about["columns"])
+        return cls(dict(zip(about["columns"], arrays, strict=True)), about["has_clock"])
 
 
 def _lately(log: Interactions) -> Array:

@@ -1,7 +1,6 @@
 """The neural ranker: learns from lists which candidate was chosen, then orders new ones."""
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.errors import ArtifactError, TrainingError
 from recsys.ranking.lists import TrainingLists
 
-_CHUNK = 32_768  # candidates scored at once, so that the hidden layers stay in the cache
+_CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
 
 
 @dataclass
@@ -60,12 +59,12 @@ class NeuralRanker:
         if names != self.names_:
             odd = sorted(set(names) ^ set(self.names_))
             raise TrainingError(f"the ranker was trained on other features; they differ in {odd}")
-        scores = np.full(filled.shape, -np.inf, np.float32)
+        flat = torch.from_numpy(features.reshape(-1, len(names)))
+        device = self._device()
         with torch.inference_mode():
-            rows = torch.from_numpy(features[filled])
-            parts = [self.network_(part.to(self._device())).cpu() for part in rows.split(_CHUNK)]
-            scores[filled] = torch.cat(parts).numpy() if parts else 0
-        return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
+            parts = [self.network_(part.to(device)).cpu() for part in flat.split(_CHUNK)]
+        scores = torch.cat(parts).numpy().reshape(filled.shape)
+        return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
 
     def save(self, folder: Path) -> None:
         """Write the weights (safetensors) and what they belong to (JSON) into `folder`."""

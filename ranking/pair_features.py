@@ -13,7 +13,7 @@ from recsys.features.ragged import offsets_of
 from recsys.ranking.item_statistics import ItemStatistics
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import ItemToItem, Retriever
-from recsys.retrieval.threads import over_rows
+from recsys.features.threads import over_rows
 
 RECENT = 8
 """How many of the newest items a candidate is compared with one by one."""
@@ -84,7 +84,7 @@ def pair_features(
 
 def _written(groups: list[Group], candidates: Candidates) -> tuple[Floats, tuple[str, ...]]:
     names = tuple(name for group_names, _ in groups for name in group_names)
-    features = np.zeros((*candidates.items.shape, len(names)), np.float32)
+    features = np.empty((*candidates.items.shape, len(names)), np.float32)
     start = 0
     for group_names, write in groups:
         write(features[:, :, start : start + len(group_names)])
@@ -110,8 +110,7 @@ def _source_links(source: Retriever, recent: Rows, items: Rows) -> Group:
     def write(columns: Array) -> None:
         links = source.links(recent, items)
         over_rows(_in_list, len(items), np.ascontiguousarray(links[:, :, 0]), items, columns)
-        columns[:, :, 3 : 2 + _PLACES] = links[:, :, 1:_PLACES]
-        columns[:, :, 2 + _PLACES] = links.max(axis=2)
+        over_rows(_older_links, len(items), links, _PLACES, columns)
 
     name = source.name
     names = [f"{name} from last", f"{name} from last, share of best", f"{name} from last, rank"]
@@ -188,7 +187,7 @@ def _distance(name: str, values: Floats, recent: Rows, weights: Floats, items: R
     return [name, f"{name} against history", f"{name} distance"], write
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=True)
 def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array) -> None:
     """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank."""
     width = items.shape[1]
@@ -203,12 +202,26 @@ def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array)
             if items[row, place] == PAD:
                 continue
             score = own[place]
-            better = 0
+            better = np.float32(0)  # of the width of a score, so that the loop is vectorised
             for other in range(width):
-                better += own[other] > score
+                better += np.float32(1) if own[other] > score else np.float32(0)
             columns[row, place, 0] = score
             columns[row, place, 1] = score * scale
-            columns[row, place, 2] = 1 / np.sqrt(np.float32(1 + better))
+            columns[row, place, 2] = 1 / np.sqrt(np.float32(1) + better)
+
+
+@njit(nogil=True, cache=True)
+def _older_links(start: int, stop: int, links: Array, places: int, columns: Array) -> None:
+    """The links from places 1 to `places` - 1, and the strongest of all, behind three columns."""
+    for row in range(start, stop):
+        for place in range(links.shape[1]):
+            best = links[row, place, 0]
+            for age in range(1, links.shape[2]):
+                link = links[row, place, age]
+                best = max(best, link)
+                if age < places:
+                    columns[row, place, 2 + age] = link
+            columns[row, place, 2 + places] = best
 
 
 @njit(nogil=True, cache=True)
@@ -223,9 +236,8 @@ def _count_repeats(
                 if history[position] == items[row, place]:
                     times += 1
                     steps = end - position
-            if times > 0:
-                columns[row, place, 0] = np.log1p(np.float32(times))
-                columns[row, place, 1] = 1 / np.sqrt(np.float32(steps))
+            columns[row, place, 0] = np.log1p(np.float32(times))
+            columns[row, place, 1] = 1 / np.sqrt(np.float32(steps)) if times > 0 else 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -248,6 +260,7 @@ def _match_codes(
                     newest[code] = 1
         for place in range(items.shape[1]):
             item = items[row, place]
+            columns[row, place, 0] = columns[row, place, 1] = 0
             if item == PAD or total == 0:
                 continue
             own = codes[offsets[item] : offsets[item + 1]]

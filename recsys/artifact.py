@@ -1,11 +1,12 @@
 """A folder that is written whole or not at all, and read only if not a byte of it has changed."""
 
+import ctypes
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,26 @@ FORMAT = 1
 
 _MANIFEST = "manifest.json"
 
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
-def write_folder(target: Path, fill: Callable[[Path], None], about: dict[str, Any]) -> None:
+
+def write_folder(
+    target: Path, kind: str, fill: Callable[[Path], Mapping[str, Any]], about: Mapping[str, Any]
+) -> None:
     """Let `fill` write files into a new folder, add a manifest of their hashes, put it at `target`.
 
-    All is written under a temporary name beside `target`, brought to disk and renamed. What stood
-    at `target` is replaced if it is such a folder too, and stays untouched if anything fails.
+    The manifest holds the `kind`, `about` and what `fill` returns. All is written under a temporary
+    name beside `target`, brought to disk and renamed. What stood at `target` is replaced if it is a
+    folder of that kind too, and stays untouched if anything fails.
     """
     target = Path(target)
-    if target.exists() and not (target / _MANIFEST).is_file():
-        raise ArtifactError(f"{target} exists and is not an artifact; nothing was written")
+    check_target(target, kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        fill(draft)
+        found = fill(draft)
         files = {str(path.relative_to(draft)): _hash(path) for path in _files(draft)}
-        manifest = {"format": FORMAT, **about, "files": files}
+        manifest = {**about, **found, "format": FORMAT, "kind": kind, "files": files}
         manifest["sha256"] = _digest(manifest)
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
         for path in [*_files(draft), draft]:
@@ -41,8 +46,19 @@ def write_folder(target: Path, fill: Callable[[Path], None], about: dict[str, An
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def check_folder(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder whose every file is as it was written.
+def check_target(target: Path, kind: str) -> None:
+    """Raises ArtifactError where something other than a folder of this kind stands."""
+    if not target.exists():
+        return
+    if not (target / _MANIFEST).is_file():
+        raise ArtifactError(f"{target} exists and is not an artifact; nothing was written")
+    other = _manifest(target).get("kind")
+    if other != kind:
+        raise ArtifactError(f"{target} holds a saved {other}, not a {kind}; nothing was written")
+
+
+def check_folder(folder: Path, kind: str) -> dict[str, Any]:
+    """The manifest of a folder of this kind whose every file is as it was written.
 
     Raises ArtifactError that names what is missing, changed or added; no file but the manifest has
     been parsed then.
@@ -55,6 +71,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
         )
     if manifest.pop("sha256", None) != _digest(manifest):
         raise ArtifactError(f"{folder / _MANIFEST} has been changed: its own SHA-256 differs")
+    if manifest.get("kind") != kind:
+        raise ArtifactError(f"{folder} holds a saved {manifest.get('kind')}, not a {kind}")
     expected: dict[str, str] = manifest["files"]
     present = {str(path.relative_to(folder)) for path in _files(folder)} - {_MANIFEST}
     if present != set(expected):
@@ -100,12 +118,27 @@ def _to_disk(path: Path) -> None:
 
 
 def _swap(draft: Path, target: Path) -> None:
-    """Put `draft` at `target`; what stood there is moved aside first and removed last."""
+    """Put `draft` at `target`; what stood there is removed last."""
     draft.chmod(0o755)
     if not target.exists():
         draft.rename(target)
-        _to_disk(target.parent)
-        return
+    elif not _exchanged(draft, target):
+        _replace(draft, target)
+    _to_disk(target.parent)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders trade names in one step, as Linux can: no name is missing at any moment."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    if exchange is None:
+        return False
+    here = ctypes.c_int(_HERE)
+    failed = exchange(here, bytes(one), here, bytes(other), ctypes.c_uint(_EXCHANGE))
+    return bool(failed == 0)
+
+
+def _replace(draft: Path, target: Path) -> None:
+    """Move what stands at `target` aside, and back again if `draft` cannot take its place."""
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
     old = target.rename(aside / "old")
     try:
@@ -115,4 +148,3 @@ def _swap(draft: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _to_disk(target.parent)

@@ -18,9 +18,10 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
 from recsys.features.sources import Source as Table
+from recsys.features.threads import side_by_side
 from recsys.features.text import TextEncoder
 from recsys.features.vocabulary import Ids, as_ids
-from recsys.fitted import Fitted, blocks
+from recsys.fitted import Fitted, block_size
 from recsys.fitting import Fitting, Progress, silent
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
@@ -32,6 +33,9 @@ from recsys.retrieval.sources import Sources, named
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
 from recsys.tables import Asked, as_table, no_table, single_lists
+
+KIND = "engine"
+"""What the manifest of a saved engine calls it."""
 
 _USERS_AT_ONCE = 10_000
 """Users whose lists are one table of `recommend_all`."""
@@ -137,6 +141,12 @@ class Engine:
         self.fitted
         return self._catalog.items.ids
 
+    def titles(self, items: Ids) -> pl.Series:
+        """What to call each item (n,) before people; null where it is unknown."""
+        self.fitted
+        rows = pl.Series(self._catalog.items.rows(items)).replace(PAD, None)
+        return self._catalog.titles().gather(rows.cast(pl.UInt32)).alias("title")
+
     def recommend(
         self,
         users: Ids | None = None,
@@ -185,13 +195,13 @@ class Engine:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""
         self.fitted
         about = {"version": __version__, "name": self.settings.name}
-        write_folder(Path(folder), self._write, about)
+        write_folder(Path(folder), KIND, self._write, about)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """The engine that was saved; raises ArtifactError where a byte of it has changed."""
         folder = Path(folder)
-        check_folder(folder)
+        check_folder(folder, KIND)
         about = json.loads((folder / "engine.json").read_text())
         engine = cls(EngineSettings.parse(about["settings"]))
         engine._read(folder, about)
@@ -202,7 +212,10 @@ class Engine:
         if not catalog.has_text or "text" in catalog.vectors:
             return catalog
         text = self.settings.text
-        encoder = TextEncoder(text.model, max_tokens=text.max_tokens, device=self.settings.device)
+        encoder = TextEncoder(
+            text.model, max_tokens=text.max_tokens, device=self.settings.device, cache=text.cache
+        )
+        progress("embedding texts", 0.0)
         return catalog.with_vectors("text", encoder.embed(catalog.texts()))
 
     def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
@@ -227,16 +240,16 @@ class Engine:
         barred = self._catalog.items.rows(exclude)
         if len(barred):
             policy = policy.without(barred[barred != PAD])
-        start = 0
-        yield no_table(asked.ids.dtype, self._catalog.items.ids.dtype)
-        for histories in blocks(asked.histories, len(self._catalog)):
-            allowed = policy.allowed(histories)
-            ranked = fitted.rank(histories, allowed, k)
-            block = asked.take(np.arange(start, start + len(histories)))
-            yield as_table(block, ranked, k, allowed.available(), fitted, self._catalog)
-            start += len(histories)
 
-    def _write(self, folder: Path) -> None:
+        def lists(block: Asked) -> pl.DataFrame:
+            allowed = policy.allowed(block.histories)
+            ranked = fitted.rank(block.histories, allowed, k)
+            return as_table(block, ranked, k, allowed.available(), fitted, self._catalog)
+
+        yield no_table(asked.ids.dtype, self._catalog.items.ids.dtype)
+        yield from side_by_side(lists, asked.blocks(block_size(len(self._catalog))))
+
+    def _write(self, folder: Path) -> dict[str, Any]:
         fitted = self.fitted
         sources = [member.name for member in fitted.sources.members]
         about = {
@@ -256,6 +269,7 @@ class Engine:
         fitted.knowledge.statistics.save(folder / "ranker")
         if fitted.ranker is not None:
             fitted.ranker.save(folder / "ranker")
+        return {"users": len(self.users), "items": len(self.items)}
 
     def _read(self, folder: Path, about: dict[str, Any]) -> None:
         made = {member.name: member for member in make_sources(self.settings).members}

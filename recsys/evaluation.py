@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,16 +11,23 @@ import numpy as np
 
 from recsys import metrics
 from recsys.engine import Engine
-from recsys.features.arrays import Mask, Rows
+from recsys.features.arrays import Array, Mask, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
-from recsys.fitted import blocks
+from recsys.features.threads import side_by_side
+from recsys.fitted import block_size
 from recsys.fitting import Progress, silent
 from recsys.learning import Moment, moment
 from recsys.ranking.lists import Chosen
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
 from recsys.settings import EvaluationSettings
+
+_System = Callable[[Histories, Allowed], Candidates]
+
+_USERS_AT_ONCE = 10_000
 
 TWO_STAGE, FUSED = "two-stage", "fused"
 
@@ -66,8 +74,8 @@ def evaluate(
     fit_seconds = time.perf_counter() - started
     test, counts = _scored(test, engine)
     lists = _Lists(engine, settings.k)
-    for histories in blocks(test.histories, len(catalog)):
-        lists.add(histories)
+    for block in test.blocks(_USERS_AT_ONCE):
+        lists.add(block.histories)
         progress("recommending", lists.done / len(test.histories))
     return Evaluation(
         protocol={**about, **counts, "k": settings.k, "seed": engine.settings.seed},
@@ -89,17 +97,11 @@ class _Lists:
 
     def add(self, histories: Histories) -> None:
         """Ask every system for these histories."""
-        fitted, allowed = self._engine.fitted, self._engine.policy.allowed(histories)
+        fitted, k = self._engine.fitted, self._k
         for member in fitted.sources.offering:
-            started = time.perf_counter()
-            own = member.retriever.retrieve(histories, self._k, allowed)
-            self._keep(member.name, own.items, started)
-        started = time.perf_counter()
-        union, _ = fitted.candidates(histories, allowed, self._k)
-        self._keep(FUSED, union.items[:, : self._k], started)
-        started = time.perf_counter()
-        ranked = fitted.rank(histories, allowed, self._k)
-        self._keep(TWO_STAGE, ranked.candidates.items, started)
+            self._ask(member.name, histories, lambda h, a, m=member: m.retriever.retrieve(h, k, a))
+        self._ask(FUSED, histories, lambda h, a: fitted.candidates(h, a, k)[0].top(k))
+        self._ask(TWO_STAGE, histories, lambda h, a: fitted.rank(h, a, k).candidates)
         self.done += len(histories)
 
     def scored(self, chosen: Chosen, n_items: int) -> dict[str, dict[str, float]]:
@@ -107,7 +109,7 @@ class _Lists:
         positives, k = np.diff(chosen.offsets), self._k
         scores = {}
         for name in [TWO_STAGE, FUSED, *(n for n in self._items if n not in (TWO_STAGE, FUSED))]:
-            items = np.concatenate([_wide(part, k) for part in self._items[name]])
+            items = np.concatenate(self._items[name])
             hits = chosen.hits(items)
             scores[name] = {
                 f"ndcg@{k}": float(metrics.ndcg(hits, positives).mean()),
@@ -119,9 +121,17 @@ class _Lists:
             }
         return scores
 
-    def _keep(self, name: str, items: Rows, started: float) -> None:
+    def _ask(self, name: str, histories: Histories, ask: _System) -> None:
+        def items(queries: Array) -> Rows:
+            block = histories.take(queries)
+            return _wide(ask(block, self._engine.policy.allowed(block)).items, self._k)
+
+        size = block_size(len(self._engine.items))
+        places = np.arange(len(histories))
+        started = time.perf_counter()
+        parts = list(side_by_side(items, [places[i : i + size] for i in places[::size]]))
         self._seconds[name] = self._seconds.get(name, 0) + time.perf_counter() - started
-        self._items.setdefault(name, []).append(items)
+        self._items.setdefault(name, []).extend(parts)
 
 
 def _wide(items: Rows, k: int) -> Rows:

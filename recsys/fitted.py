@@ -1,6 +1,5 @@
 """What an engine has learnt, and the one path from histories to ranked candidates."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +12,10 @@ from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.sources import Sources
 
-BLOCK_CELLS = 16_000_000
-"""Queries x items that one block may span: it bounds the memory of dense scores (64 MB)."""
+BLOCK_CELLS = 8_000_000
+"""Queries x items that one block may span: it bounds the memory of dense scores (32 MB)."""
 
-MOST_QUERIES = 512
+MOST_QUERIES = 256
 """Queries of one block at the most: it bounds the memory of features."""
 
 
@@ -73,6 +72,6 @@ def fused_scores(candidates: Candidates) -> Floats:
     return np.broadcast_to(1 / (1 + places), candidates.items.shape)
 
 
-def blocks(histories: Histories, items: int) -> Iterator[Histories]:
-    """The queries in blocks whose size is set by the catalogue, never by the number of users."""
-    return histories.blocks(max(1, min(MOST_QUERIES, BLOCK_CELLS // max(1, items))))
+def block_size(items: int) -> int:
+    """Queries of one block: set by the catalogue, never by the number of users."""
+    return max(1, min(MOST_QUERIES, BLOCK_CELLS // max(1, items)))

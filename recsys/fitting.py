@@ -1,13 +1,14 @@
 """How an engine learns: sources on the past, the ranker on what followed, sources again on all."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
-from recsys.fitted import Fitted, blocks
+from recsys.features.threads import side_by_side
+from recsys.fitted import Fitted, block_size
 from recsys.learning import Moment, moments_in_time, moments_of_last_items
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
@@ -71,34 +72,41 @@ class Fitting:
 
     def _lists(self, moments: Iterable[Moment]) -> TrainingLists:
         """The lists of all moments, each from sources that were fitted on its past alone."""
-        rng = np.random.default_rng(self.settings.seed)
         most = max(1, self.settings.training.most_lists // self.settings.training.moments)
-        parts: list[TrainingLists] = [TrainingLists.none()]
+        parts = [TrainingLists.none()]
         for number, moment in enumerate(moments, 1):
-            if not len(moment.past):
-                continue
-            fitted, _ = self._learn(moment.past, f"fitting sources before moment {number}")
-            parts.extend(self._lists_of(moment.sample(most, rng), fitted, number, rng))
+            if len(moment.past):
+                fitted, _ = self._learn(moment.past, f"fitting sources before moment {number}")
+                drawn = moment.sample(most, np.random.default_rng((self.settings.seed, number)))
+                parts.extend(self._lists_of(drawn, fitted, number))
         return TrainingLists.joined(parts)
 
-    def _lists_of(
-        self, moment: Moment, fitted: Fitted, number: int, rng: np.random.Generator
-    ) -> Iterable[TrainingLists]:
-        start = 0
-        for histories in blocks(moment.histories, len(self.catalog)):
-            allowed = self.policy.allowed(histories)
-            chosen = moment.chosen.take(np.arange(start, start + len(histories))).within(allowed)
-            candidates, _ = fitted.candidates(histories, allowed)
-            labels = chosen.labels(candidates)
-            hit = np.flatnonzero((labels > 0).any(axis=1))
-            offered = candidates.take(hit)
-            features, names = fitted.features(histories.take(hit), offered)
-            lists = TrainingLists.of(
-                features, names, offered, labels[hit], self.settings.training.negatives, rng
-            )
-            yield lists.counting(len(histories), len(chosen.items))
-            start += len(histories)
-            self.progress(f"lists of moment {number}", start / len(moment.histories))
+    def _lists_of(self, moment: Moment, fitted: Fitted, number: int) -> Iterator[TrainingLists]:
+        done = 0
+        size = block_size(len(self.catalog))
+        for part in side_by_side(
+            lambda block: self._lists_of_block(block[1], fitted, (number, block[0])),
+            enumerate(moment.blocks(size)),
+        ):
+            done += part.queries
+            self.progress(f"lists of moment {number}", done / len(moment.histories))
+            yield part
+
+    def _lists_of_block(
+        self, block: Moment, fitted: Fitted, place: tuple[int, int]
+    ) -> TrainingLists:
+        allowed = self.policy.allowed(block.histories)
+        chosen = block.chosen.within(allowed)
+        candidates, _ = fitted.candidates(block.histories, allowed)
+        labels = chosen.labels(candidates)
+        hit = np.flatnonzero((labels > 0).any(axis=1))
+        offered = candidates.take(hit)
+        features, names = fitted.features(block.histories.take(hit), offered)
+        rng = np.random.default_rng((self.settings.seed, *place))
+        lists = TrainingLists.of(
+            features, names, offered, labels[hit], self.settings.training.negatives, rng
+        )
+        return lists.counting(len(block.histories), len(chosen.items))
 
     def _learn(self, log: Interactions, step: str) -> tuple[Fitted, list[str]]:
         """Everything but the ranker, from one log."""

@@ -1,7 +1,7 @@
 """Past moments to learn from: what was known before each, and what was chosen after it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,8 +25,18 @@ class Moment:
         """At most so many of the users, drawn evenly."""
         if len(self.histories) <= most:
             return self
-        drawn = np.sort(rng.choice(len(self.histories), most, replace=False))
-        return Moment(self.past, self.histories.take(drawn), self.chosen.take(drawn), self.left_out)
+        return self.take(np.sort(rng.choice(len(self.histories), most, replace=False)))
+
+    def take(self, queries: Array) -> "Moment":
+        """Some of the users, by position."""
+        return replace(
+            self, histories=self.histories.take(queries), chosen=self.chosen.take(queries)
+        )
+
+    def blocks(self, size: int) -> Iterator["Moment"]:
+        """All of the users in order, `size` at a time."""
+        for start in range(0, len(self.histories), size):
+            yield self.take(np.arange(start, min(start + size, len(self.histories))))
 
 
 def moments_in_time(log: Interactions, moments: int, stretch: float) -> Iterator[Moment]:

@@ -18,10 +18,10 @@ Table = dict[str, Any]
 """A table of TOML: the arguments of a constructor."""
 
 DEFAULT_SOURCES: Mapping[str, Table] = {
-    "next": {"kind": "covisit", "depth": 120},
-    "wide": {"kind": "covisit", "depth": 120, "window": 20, "backward": 1.0},
-    "als": {"kind": "als", "depth": 120},
-    "content": {"kind": "content", "depth": 120},
+    "next": {"kind": "covisit", "depth": 80},
+    "wide": {"kind": "covisit", "depth": 80, "window": 20, "backward": 1.0},
+    "als": {"kind": "als", "depth": 80},
+    "content": {"kind": "content", "depth": 80},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
     "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},
@@ -121,7 +121,7 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
                 "A source of your own needs a kind"
             )
         if table.pop("use", True):
-            tables[name] = {"depth": 120, **table}
+            tables[name] = {"depth": 80, **table}
     if not any(table["depth"] for table in tables.values()):
         raise SettingsError("no source offers candidates; give at least one a depth above 0")
     return tables

@@ -1,5 +1,6 @@
 """The final lists as a table: a row per offered item, with sources, reason and note."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,12 @@ class Asked:
     histories: Histories  # (b)
     remarks: pl.Series  # (b,) such as "unknown user"; null where there is nothing to say
 
-    def take(self, queries: Array) -> "Asked":
-        """Some of them, by position."""
-        return Asked(self.ids[queries], self.histories.take(queries), self.remarks[queries])
+    def blocks(self, size: int) -> Iterator["Asked"]:
+        """All of them in order, `size` at a time."""
+        for start in range(0, len(self.ids), size):
+            own = slice(start, start + size)
+            queries = np.arange(len(self.ids))[own]
+            yield Asked(self.ids[own], self.histories.take(queries), self.remarks[own])
 
 
 def as_table(

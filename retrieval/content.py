@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,6 +22,8 @@ from recsys.retrieval.index import VectorIndex
 @dataclass(kw_only=True)
 class Content:
     """Offers what is nearest to the weighted mean of the newest items' vectors (cosine)."""
+
+    reason: ClassVar[str] = "similar to {item}"
 
     name: str = "content"
     vectors: str = "text"  # which of `catalog.vectors`

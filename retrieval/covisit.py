@@ -7,14 +7,14 @@ from typing import ClassVar, Self
 import numpy as np
 from numba import njit
 
-from recsys.features import ragged
+from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.threads import over_rows
+from recsys.features.threads import over_rows
 from recsys.retrieval.topk import offer, unheap
 
 
@@ -48,14 +48,14 @@ class CoVisit:
     last: int = 20
     decay: float = 0.8
     neighbours: int = 2000
-    links_: Links | None = field(default=None, init=False, repr=False)
+    _links: Links = field(init=False, repr=False)
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
-        self.links_ = self._count(interactions)
+        self._links = self._count(interactions)
         return self
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
-        links, recent = self._fitted(), histories.last(self.last)
+        links, recent = self._links, histories.last(self.last)
         items = np.full((len(histories), k), PAD, np.int32)
         scores = np.full((len(histories), k), -np.inf, np.float32)
         over_rows(
@@ -65,7 +65,7 @@ class CoVisit:
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
-        links, recent = self._fitted(), histories.last(self.last)
+        links, recent = self._links, histories.last(self.last)
         scores = np.zeros(items.shape, np.float32)
         over_rows(
             _scores, len(items), links.offsets, links.targets, links.strengths, recent,
@@ -74,7 +74,7 @@ class CoVisit:
         return scores
 
     def links(self, sources: Rows, targets: Rows) -> Floats:
-        links = self._fitted()
+        links = self._links
         strengths = np.zeros((*targets.shape, sources.shape[1]), np.float32)
         over_rows(
             _pairs, len(targets), links.offsets, links.targets, links.strengths, sources, targets,
@@ -83,7 +83,7 @@ class CoVisit:
         return strengths
 
     def similar(self, items: Rows, k: int, allowed: Allowed) -> Candidates:
-        links = self._fitted()
+        links = self._links
         found = np.full((len(items), k), PAD, np.int32)
         scores = np.full((len(items), k), -np.inf, np.float32)
         over_rows(
@@ -93,8 +93,8 @@ class CoVisit:
         return Candidates.of_one(np.full(len(items), PAD, np.int32), found, scores, self.name)
 
     def save(self, folder: Path) -> None:
-        links = self._fitted()
-        np.savez(
+        links = self._links
+        npz.write(
             folder / "links.npz",
             offsets=links.offsets,
             targets=links.targets,
@@ -102,8 +102,7 @@ class CoVisit:
         )
 
     def load(self, folder: Path) -> Self:
-        with np.load(folder / "links.npz", allow_pickle=False) as arrays:
-            self.links_ = Links(**arrays)
+        self._links = Links(*npz.read(folder / "links.npz", "offsets", "targets", "strengths"))
         return self
 
     def _weights(self) -> Floats:
@@ -124,11 +123,6 @@ class CoVisit:
         strengths = np.zeros(offsets[-1], np.float32)
         over_rows(_fill, len(sizes), *arguments, offsets, targets, strengths)
         return Links(offsets, targets, strengths)
-
-    def _fitted(self) -> Links:
-        if self.links_ is None:
-            raise RuntimeError(f"{self.name} is not fitted; call fit() or load() first")
-        return self.links_
 
 
 @njit(nogil=True, cache=True)
@@ -228,12 +222,17 @@ def _best(
     for row in range(start, stop):
         found = _gather(recent[row], weights, offsets, targets, strengths, sums, touched)
         sums[excluded[of_query[row] : of_query[row + 1]]] = 0
-        filled = 0
-        for other in touched[:found]:
-            if sums[other] > 0 and mask[other]:
-                filled = offer(items[row], scores[row], filled, other, sums[other])
-        unheap(items[row], scores[row], filled)
-        sums[touched[:found]] = 0
+        own_items, own_scores = items[row], scores[row]  # a view in the loop would cost more
+        filled, worst = 0, np.float32(0)
+        for place in range(found):
+            other = touched[place]
+            score = sums[other]
+            sums[other] = 0
+            if score > worst and mask[other]:
+                filled = offer(own_items, own_scores, filled, other, score)
+                if filled == len(own_items):
+                    worst = np.nextafter(own_scores[0], np.float32(0))  # ties are for the heap
+        unheap(own_items, own_scores, filled)
 
 
 @njit(nogil=True, cache=True)
@@ -248,7 +247,8 @@ def _scores(
         for place in range(items.shape[1]):
             if items[row, place] != PAD:
                 scores[row, place] = sums[items[row, place]]
-        sums[touched[:found]] = 0
+        for place in range(found):
+            sums[touched[place]] = 0
 
 
 @njit(nogil=True, cache=True)

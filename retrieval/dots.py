@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from recsys.features.arrays import Array, Floats, Rows
-from recsys.retrieval.threads import over_rows
+from recsys.features.threads import over_rows
 
 
 def dots(left: Floats, left_rows: Rows, right: Floats, right_rows: Rows) -> Floats:

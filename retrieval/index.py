@@ -49,8 +49,8 @@ class _Stored:
 class VectorIndex:
     """Exact inner-product search, on a GPU when there is one; searches are thread-safe.
 
-    FAISS holds the vectors and searches on a GPU. On a CPU our own blocks of products do: a batch
-    of 4096 queries takes a third of the CPU time of IndexFlatIP.search (12k x 384, k = 120).
+    FAISS holds the vectors and searches on a GPU. On a CPU our own blocks of products do: 4096
+    queries take 0.6 of the CPU time of IndexFlatIP.search (12k x 384, k = 120, 2 cores).
     """
 
     def __init__(self, dimension: int, device: str = "auto") -> None:

@@ -5,7 +5,7 @@ from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.threads import over_rows
+from recsys.features.threads import over_rows
 
 
 def top_k(scores: Floats, k: int, allowed: Allowed) -> tuple[Rows, Floats]:
@@ -95,14 +95,15 @@ def _top_k(
     for row in range(start, stop):
         own = excluded[offsets[row] : offsets[row + 1]]
         barred[own] = True
-        filled, worst = 0, -np.inf
+        own_items, own_best = items[row], best[row]  # a view in the loop would cost more
+        filled, worst = 0, np.float32(-np.inf)
         for item in range(scores.shape[1]):
             score = scores[row, item]
             if score > worst and not barred[item]:
-                filled = offer(items[row], best[row], filled, item, score)
+                filled = offer(own_items, own_best, filled, item, score)
                 if filled == k:
-                    worst = best[row, 0]
-        unheap(items[row], best[row], filled)
+                    worst = own_best[0]
+        unheap(own_items, own_best, filled)
         barred[own] = ~mask[own]
 
 

@@ -7,7 +7,7 @@ from numba import njit
 
 from recsys.features.arrays import PAD, Array
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.threads import over_rows
+from recsys.features.threads import over_rows
 
 _OFFSET = 60.0  # of reciprocal rank fusion, as in Cormack, Clarke & Büttcher 2009
 
@@ -16,7 +16,7 @@ def union(lists: Sequence[Candidates]) -> Candidates:
     """Merge the lists of several sources for the same queries, ordered by reciprocal rank fusion.
 
     The score and the rank of every source stay with every item; the width is that of the longest
-    list of distinct items.
+    list of distinct items, and equal ranks keep the order of the sources.
     """
     users = lists[0].users
     items = np.concatenate([each.items for each in lists], axis=1)
@@ -31,8 +31,9 @@ def union(lists: Sequence[Candidates]) -> Candidates:
         ranks=np.full(shape, PAD, np.int32),
         sources=tuple(each.sources[0] for each in lists),
     )
+    no_slots = np.full(int(items.max(initial=PAD)) + 1, PAD, np.int32)
     over_rows(
-        _merge, len(users), items, scores, source_of, rank_of,
+        _merge, len(users), items, scores, source_of, rank_of, no_slots,
         merged.items, merged.scores, merged.ranks,
     )  # fmt: skip
     return merged.top(max(1, int(merged.filled.sum(axis=1).max(initial=1))))
@@ -41,32 +42,33 @@ def union(lists: Sequence[Candidates]) -> Candidates:
 @njit(nogil=True, cache=True)
 def _merge(
     start: int, stop: int, items: Array, scores: Array, source_of: Array, rank_of: Array,
-    items_out: Array, scores_out: Array, ranks_out: Array,
+    slot_of: Array, items_out: Array, scores_out: Array, ranks_out: Array,
 ) -> None:  # fmt: skip
     width = items.shape[1]
+    slot_of = slot_of.copy()  # (items,) the slot of each item of this list, PAD for the others
+    fused = np.empty(width, np.float64)
+    final = np.empty(width, np.int32)
     for row in range(start, stop):
-        order = np.argsort(items[row])
-        fused = np.zeros(width, np.float64)
-        slot_of = np.full(width, PAD, np.int32)
         slots = 0
-        previous = PAD
-        for place in order:
+        for place in range(width):
             item = items[row, place]
             if item == PAD:
                 continue
-            if item != previous:
+            if slot_of[item] == PAD:
+                slot_of[item] = slots
+                fused[slots] = 0
                 slots += 1
-                previous = item
-            slot_of[place] = slots - 1
-            fused[slots - 1] -= 1.0 / (_OFFSET + rank_of[place] + 1)
-        best = np.argsort(fused[:slots])
-        final = np.empty(slots, np.int32)
+            fused[slot_of[item]] -= 1 / (_OFFSET + rank_of[place] + 1)
+        best = np.argsort(fused[:slots], kind="mergesort")
         for position in range(slots):
             final[best[position]] = position
-        for place in order:
-            if slot_of[place] == PAD:
-                continue
-            position = final[slot_of[place]]
-            items_out[row, position] = items[row, place]
-            scores_out[row, position, source_of[place]] = scores[row, place]
-            ranks_out[row, position, source_of[place]] = rank_of[place]
+        for place in range(width):
+            item = items[row, place]
+            if item != PAD:
+                position = final[slot_of[item]]
+                items_out[row, position] = item
+                scores_out[row, position, source_of[place]] = scores[row, place]
+                ranks_out[row, position, source_of[place]] = rank_of[place]
+        for place in range(width):
+            if items[row, place] != PAD:
+                slot_of[items[row, place]] = PAD

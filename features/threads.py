@@ -1,0 +1,71 @@
+"""The cores of this machine: blocks of work side by side, each with its libraries at one thread."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+Block = TypeVar("Block")
+Answer = TypeVar("Answer")
+
+_LEAST = 32  # rows below which a second thread costs more than it saves
+_STRETCHES = 4  # per core, so that a slow stretch does not hold up the rest
+
+_here = threading.local()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def side_by_side(work: Callable[[Block], Answer], blocks: Iterable[Block]) -> Iterator[Answer]:
+    """`work` of each block, in their order, as many at a time as there are cores.
+
+    Torch runs each block with one thread: threads that wait for one another within a block cost
+    more than they give. No more than one block beyond those at work is held.
+    """
+    if getattr(_here, "is_worker", False):
+        yield from map(work, blocks)
+        return
+    waiting: deque[Future[Answer]] = deque()
+    try:
+        for block in blocks:
+            waiting.append(_pool().submit(work, block))
+            if len(waiting) > cores():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def over_rows(kernel: Callable[..., None], n: int, *args: object) -> None:
+    """Call `kernel(start, stop, *args)` for stretches of `n` rows, on all cores.
+
+    The kernel must release the GIL (numba's `nogil=True`) and write only its own rows. Within a
+    block of `side_by_side` it is called once.
+    """
+    if n < _LEAST or cores() == 1 or getattr(_here, "is_worker", False):
+        kernel(0, n, *args)
+        return
+    step = max(_LEAST // 2, -(-n // (cores() * _STRETCHES)))
+    stretches = [(start, min(start + step, n)) for start in range(0, n, step)]
+    for done in [_pool().submit(kernel, start, stop, *args) for start, stop in stretches]:
+        done.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="recsys", initializer=_become_worker)
+
+
+def _become_worker() -> None:
+    import torch
+
+    torch.set_num_threads(1)  # of this thread: others keep theirs
+    _here.is_worker = True

@@ -1,0 +1,368 @@
+"""The command `recsys`."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from recsys import __version__
+from recsys.features.errors import (
+    ArtifactError,
+    DataError,
+    MissingDependency,
+    RecsysError,
+    SettingsError,
+    TrainingError,
+)
+from recsys.flags import Flags, flagged, settings_of
+from recsys.printing import (
+    Output,
+    checks_table,
+    list_tables,
+    protocol_lines,
+    systems_table,
+    table_of,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recsys.engine import Engine
+
+
+class Exit(IntEnum):
+    """What the exit code of a command says."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    DATA = 3
+    ARTIFACT = 4
+    MISSING = 5
+    TRAINING = 6
+
+
+EXITS: dict[Exit, tuple[type[RecsysError] | None, str]] = {
+    Exit.OK: (None, "done"),
+    Exit.UNEXPECTED: (None, "a fault of the program; the traceback says where"),
+    Exit.USAGE: (SettingsError, "a flag or a setting is wrong"),
+    Exit.DATA: (DataError, "the log, the catalogue or a request cannot be used"),
+    Exit.ARTIFACT: (ArtifactError, "a saved folder is damaged, or is something else"),
+    Exit.MISSING: (MissingDependency, "a package is missing; the message says which"),
+    Exit.TRAINING: (TrainingError, "training cannot go on"),
+}
+"""Each exit code, the error it stands for, and what it says. The one place that tells."""
+
+app = typer.Typer(
+    help="A two-stage recommender engine for e-commerce.",
+    epilog="\n\n".join(
+        ["Exit codes:", *(f"{code.value}  {said}" for code, (_, said) in EXITS.items())]
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Artifact = Annotated[Path, typer.Argument(help="The folder that `recsys fit` wrote.")]
+K = Annotated[int, typer.Option("--k", "-k", help="Items per list.")]
+Json = Annotated[str | None, typer.Option(help="Write the result as JSON; - is standard output.")]
+UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in each line.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit; what goes wrong on purpose is one line on standard error."""
+    try:
+        app(arguments)
+    except RecsysError as error:
+        print(f"recsys: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    sys.exit(Exit.OK)
+
+
+def exit_code(error: RecsysError) -> Exit:
+    """The exit code that stands for an error."""
+    for code, (kind, _) in EXITS.items():
+        if kind is not None and isinstance(error, kind):
+            return code
+    return Exit.UNEXPECTED
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"recsys {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def recsys(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="And exit.")
+    ] = False,
+) -> None:
+    """A two-stage recommender engine for e-commerce."""
+
+
+@app.command()
+def demo(
+    users: Annotated[int, typer.Option(help="Customers of the shop.")] = 3_000,
+    items: Annotated[int, typer.Option(help="Goods on its shelf.")] = 1_500,
+    seed: Annotated[int, typer.Option(help="Another seed, another shop.")] = 0,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the shop's log and catalogue in this folder.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Make up a shop, learn from its past, and hold what is offered against its last days."""
+    from recsys.demo import demo_dict, run_demo
+
+    output = Output(json)
+    with ExitStack() as stack:
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        progress = stack.enter_context(output.progress())
+        shown = run_demo(users, items, seed, folder, progress)
+    for customer in shown.customers:
+        output.show(table_of(customer.did, f"{customer.id}, {customer.about}: what they did"))
+        output.show(
+            table_of(customer.offered, "what they are offered, why, and what they did later")
+        )
+    result = demo_dict(shown)
+    output.say("", "The days after the cutoff, which the engine has not seen:")
+    _show_evaluation(output, result)
+    if keep is not None:
+        output.say("", f"log and catalogue are in {keep}")
+    output.write(result)
+
+
+@app.command()
+@flagged
+def fit(
+    flags: Flags,
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write the engine to.")],
+) -> None:
+    """Learn from a log and a catalogue, and save the engine as a folder."""
+    output, settings = Output(flags.json), settings_of(flags)
+    from recsys.artifact import check_target
+    from recsys.engine import KIND, Engine
+
+    check_target(out, KIND)
+    engine = Engine(settings)
+    with output.progress() as progress:
+        engine.fit(
+            data_dir=flags.data_dir,
+            strict=flags.strict,
+            quarantine=flags.quarantine,
+            progress=progress,
+        )
+    engine.save(out)
+    users, items = len(engine.users), len(engine.items)
+    output.say(*engine.notes, f"{users:,} users, {items:,} items; the engine is in {out}")
+    output.write(
+        {
+            "engine": str(out),
+            "name": settings.name,
+            "users": users,
+            "items": items,
+            "sources": [member.name for member in engine.fitted.sources.members],
+            "has_ranker": engine.fitted.ranker is not None,
+            "notes": engine.notes,
+        }
+    )
+
+
+@app.command()
+@flagged
+def evaluate(
+    flags: Flags,
+    *,
+    protocol: Annotated[
+        Literal["last-item", "time"] | None,
+        typer.Option(help="Hold out each user's last item, or all after a cutoff."),
+    ] = None,
+    k: Annotated[int | None, typer.Option("--k", "-k", help="Items per list.")] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Of the events, the newest, that are held out.")
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="The cutoff, such as 2010-11-01.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Several seeds, as 0,1,2: means are shown.")
+    ] = None,
+) -> None:
+    """Learn from the past, and score each source, the fused and the two-stage list on the rest."""
+    output = Output(flags.json)
+    settings = settings_of(flags, protocol=protocol, k=k, share=share, date=date)
+    chosen = _seeds(seeds)
+    from recsys.runs import run_seeds
+
+    with output.progress() as progress:
+        runs = run_seeds(
+            settings,
+            chosen,
+            data_dir=flags.data_dir,
+            strict=flags.strict,
+            quarantine=flags.quarantine,
+            progress=progress,
+        )
+    result = runs.as_dict(settings.name)
+    _show_evaluation(output, result)
+    output.write(result)
+
+
+@app.command()
+def recommend(
+    artifact: Artifact,
+    users: Annotated[str | None, typer.Option(help="Ids of users: u1,u2")] = None,
+    users_file: UsersFile = None,
+    session: Annotated[
+        list[str] | None,
+        typer.Option(help="Items of an anonymous visit, the newest last: i1,i2; may be repeated."),
+    ] = None,
+    k: K = 10,
+    json: Json = None,
+) -> None:
+    """What a saved engine offers users, or visitors it has never seen."""
+    if sum(given is not None for given in (users, users_file, session or None)) != 1:
+        raise SettingsError("give one of --users, --users-file and --session")
+    output, engine = Output(json), _loaded(artifact)
+    if session:
+        visits = {
+            f"session {n}": _ids(_split(each), engine.items, "item").to_list()
+            for n, each in enumerate(session, 1)
+        }
+        lists = engine.recommend(sessions=visits, k=k)
+    else:
+        texts = _split(users) if users is not None else _lines(users_file)
+        lists = engine.recommend(_ids(texts or [], engine.users, "user"), k=k)
+    lists = lists.with_columns(engine.titles(lists["item_id"]))
+    output.show(*list_tables(lists))
+    output.write({"k": k, "lists": _list_dicts(lists)})
+
+
+@app.command()
+def similar(
+    artifact: Artifact,
+    items: Annotated[list[str], typer.Argument(help="Ids of items.")],
+    k: K = 10,
+    source: Annotated[str | None, typer.Option(help="The source to ask.")] = None,
+    json: Json = None,
+) -> None:
+    """The items that an item leads to."""
+    output, engine = Output(json), _loaded(artifact)
+    found = engine.similar_items(_ids(items, engine.items, "item"), k=k, source=source)
+    found = found.with_columns(engine.titles(found["similar_id"]))
+    for (item,), rows in found.group_by("item_id", maintain_order=True):
+        title = engine.titles([item])[0]
+        output.show(
+            table_of(rows.select("rank", "similar_id", "title", "score"), f"{item}: {title}")
+        )
+    output.write({"k": k, "similar": found.to_dicts()})
+
+
+@app.command()
+def export(
+    artifact: Artifact,
+    folder: Annotated[Path, typer.Argument(help="The folder to write.")],
+    users_file: UsersFile = None,
+    k: K = 10,
+    block: Annotated[int, typer.Option(help="Users per file; bounds the memory.")] = 10_000,
+    json: Json = None,
+) -> None:
+    """Write the lists of all users to Parquet files, in place of an earlier export."""
+    from recsys.artifact import check_target
+    from recsys.export import KIND
+    from recsys.export import export as write_lists
+
+    output = Output(json)
+    check_target(folder, KIND)
+    engine = _loaded(artifact)
+    texts = _lines(users_file)
+    users = None if texts is None else _ids(texts, engine.users, "user")
+    with output.progress() as progress:
+        done = write_lists(engine, folder, k, users, block, progress)
+    output.say(
+        f"{done.rows:,} rows for {done.users:,} users in {done.parts:,} files are in {done.folder}"
+    )
+    output.write({"folder": str(folder), "k": k, **done.counts()})
+
+
+@app.command()
+def doctor(json: Json = None) -> None:
+    """What is installed, which device each stage takes, what is wrong and how to mend it."""
+    from recsys.doctor import examine
+
+    output, report = Output(json), examine()
+    output.show(checks_table(report.checks))
+    output.say("", "fit can run" if report.can_fit else "fit cannot run: mend what is wrong first")
+    output.write(report.as_dict())
+    if not report.can_fit:
+        raise typer.Exit(Exit.MISSING)
+
+
+def _show_evaluation(output: Output, result: dict[str, Any]) -> None:
+    output.show(systems_table(result["systems"], result["protocol"]["k"]))
+    output.say(verdict(result), *protocol_lines(result), *result["notes"])
+
+
+def _loaded(artifact: Path) -> "Engine":
+    from recsys.engine import Engine
+
+    return Engine.load(artifact)
+
+
+def _seeds(text: str | None) -> list[int]:
+    try:
+        return [] if text is None else [int(each) for each in _split(text)]
+    except ValueError:
+        raise SettingsError(f"--seeds must be whole numbers such as 0,1,2; got {text!r}") from None
+
+
+def _split(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _lines(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        return [line.strip() for line in path.read_text("utf8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--users-file {path} cannot be read: {error}") from None
+
+
+def _ids(texts: Sequence[str], known: "pl.Series", noun: str) -> "pl.Series":
+    """Ids that came as text, of the type that the engine's ids have."""
+    import polars as pl
+
+    ids = pl.Series(texts, dtype=pl.String)
+    if not known.dtype.is_integer():
+        return ids
+    wide = pl.UInt64 if known.dtype == pl.UInt64 else pl.Int64
+    numbers = ids.cast(wide, strict=False)
+    if numbers.null_count():
+        strange = ids.filter(numbers.is_null())[0]
+        raise DataError(f"{noun} ids of this engine are integers; got {strange!r}")
+    return numbers
+
+
+def _list_dicts(lists: "pl.DataFrame") -> list[dict[str, Any]]:
+    """Per user the id, the note and the items."""
+    columns = ["item_id", "title", "rank", "score", "sources", "reason"]
+    return [
+        {
+            "user_id": user,
+            "note": rows["note"][0],
+            "items": rows.select(columns).drop_nulls("item_id").to_dicts(),
+        }
+        for (user,), rows in lists.group_by("user_id", maintain_order=True)
+    ]
+
+
+if __name__ == "__main__":
+    main()
