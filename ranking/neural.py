@@ -23,7 +23,7 @@ class NeuralRanker:
     best epoch. `fit` raises TrainingError where the loss or a feature is not finite.
     """
 
-    hidden: tuple[int, ...] = (128, 64)
+    hidden: tuple[int, ...] = (96, 48)
     dropout: float = 0.1
     epochs: int = 12
     batch: int = 64  # lists

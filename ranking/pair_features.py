@@ -191,11 +191,14 @@ def _distance(name: str, values: Floats, recent: Rows, weights: Floats, items: R
 def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array) -> None:
     """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank."""
     width = items.shape[1]
+    lowest = np.finfo(np.float32).min  # not -inf, of which fastmath knows nothing
     for row in range(start, stop):
-        own = scores[row]
+        own = scores[row].copy()
         best = np.float32(0)
         for place in range(width):
-            if items[row, place] != PAD and own[place] > best:
+            if items[row, place] == PAD:  # its 0 would beat a score below 0, so that ranks would
+                own[place] = lowest  # hang on how far a list is padded
+            elif own[place] > best:
                 best = own[place]
         scale = 1 / best if best > 0 else np.float32(0)
         for place in range(width):

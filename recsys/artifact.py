@@ -38,7 +38,7 @@ def write_folder(
         files = {str(path.relative_to(draft)): _hash(path) for path in _files(draft)}
         manifest = {**about, **found, "format": FORMAT, "kind": kind, "files": files}
         manifest["sha256"] = _digest(manifest)
-        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        (draft / _MANIFEST).write_bytes(_text(manifest))
         for path in [*_files(draft), draft]:
             _to_disk(path)
         _swap(draft, target)
@@ -54,7 +54,7 @@ def check_target(target: Path, kind: str) -> None:
         raise ArtifactError(f"{target} exists and is not an artifact; nothing was written")
     other = _manifest(target).get("kind")
     if other != kind:
-        raise ArtifactError(f"{target} holds a saved {other}, not a {kind}; nothing was written")
+        raise ArtifactError(f"{target} is of kind {other!r}, not {kind!r}; nothing was written")
 
 
 def check_folder(folder: Path, kind: str) -> dict[str, Any]:
@@ -69,10 +69,11 @@ def check_folder(folder: Path, kind: str) -> dict[str, Any]:
         raise ArtifactError(
             f"{folder} is of format {manifest.get('format')!r}; this version reads {FORMAT}"
         )
-    if manifest.pop("sha256", None) != _digest(manifest):
+    as_written = (folder / _MANIFEST).read_bytes() == _text(manifest)
+    if manifest.pop("sha256", None) != _digest(manifest) or not as_written:
         raise ArtifactError(f"{folder / _MANIFEST} has been changed: its own SHA-256 differs")
     if manifest.get("kind") != kind:
-        raise ArtifactError(f"{folder} holds a saved {manifest.get('kind')}, not a {kind}")
+        raise ArtifactError(f"{folder} is of kind {manifest.get('kind')!r}, not {kind!r}")
     expected: dict[str, str] = manifest["files"]
     present = {str(path.relative_to(folder)) for path in _files(folder)} - {_MANIFEST}
     if present != set(expected):
@@ -95,6 +96,11 @@ def _hash(path: Path) -> str:
 def _digest(manifest: dict[str, Any]) -> str:
     """The hash of a manifest, which stands in it as `sha256`."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _text(manifest: dict[str, Any]) -> bytes:
+    """A manifest as it stands in its file, to the byte."""
+    return json.dumps(manifest, indent=1, sort_keys=True).encode()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from recsys.shop import Shop, make_shop
 OFFERED = 5
 """Items that each customer is offered."""
 
+_FEW = 20  # events: of fewer, the share of purchases says little
 _SHOWN = 8  # newest events that are shown of a customer
 
 
@@ -103,21 +104,22 @@ def meet(shop: Shop, engine: Engine, cutoff: datetime) -> Iterator[Customer]:
 
 
 def varied(past: pl.DataFrame, future: pl.DataFrame) -> Mapping[str, str]:
-    """Ids by what is to be said of each: who did the least, bought the most, did the most.
+    """Ids by what is to be said of each: who did least, who buys most readily, who did most.
 
     All came back after the cutoff. Equals are told apart by their ids, nobody is there twice.
     """
+    buys, events = (pl.col("event") == "purchase").sum(), pl.len()
     left = (
         past.join(future, on="user_id", how="semi")
         .group_by("user_id")
-        .agg(events=pl.len(), purchases=(pl.col("event") == "purchase").sum())
+        .agg(events=events, buys=buys, readiness=buys / (events + _FEW))
     )
     chosen = {}
-    for by, descending in (("events", False), ("purchases", True), ("events", True)):
-        for user, events, purchases in (
-            left.sort(by, "user_id", descending=[descending, False]).head(1).iter_rows()
-        ):
-            chosen[f"{events} events before the cutoff, {purchases} purchases"] = user
+    for by, descending in (("events", False), ("readiness", True), ("events", True)):
+        first = left.sort(by, "user_id", descending=[descending, False]).head(1)
+        for row in first.iter_rows(named=True):
+            about = f"events {row['events']}, purchases {row['buys']}"
+            chosen[about] = row["user_id"]
         left = left.filter(~pl.col("user_id").is_in(list(chosen.values())))
     return chosen
 

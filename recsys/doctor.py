@@ -243,7 +243,7 @@ def _cache() -> Iterator[Check]:
     folder = default_cache()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     there = next(path for path in [folder, *folder.parents] if path.exists())
-    if os.access(there, os.W_OK):
+    if there.is_dir() and os.access(there, os.W_OK):
         yield Check("cache", f"{folder}, {size / 1e6:,.1f} MB")
     else:
         mend = (

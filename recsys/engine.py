@@ -130,6 +130,12 @@ class Engine:
         return self._policy
 
     @property
+    def log(self) -> Interactions:
+        """The log that the engine was fitted on; stored users' histories come from it."""
+        self.fitted  # raises before fit
+        return self._log
+
+    @property
     def users(self) -> pl.Series:
         """The ids of all users of the log."""
         self.fitted  # raises before fit
@@ -215,8 +221,8 @@ class Engine:
         encoder = TextEncoder(
             text.model, max_tokens=text.max_tokens, device=self.settings.device, cache=text.cache
         )
-        progress("embedding texts", 0.0)
-        return catalog.with_vectors("text", encoder.embed(catalog.texts()))
+        vectors = encoder.embed(catalog.texts(), lambda share: progress("embedding texts", share))
+        return catalog.with_vectors("text", vectors)
 
     def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
         self.fitted

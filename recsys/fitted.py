@@ -15,7 +15,7 @@ from recsys.retrieval.sources import Sources
 BLOCK_CELLS = 8_000_000
 """Queries x items that one block may span: it bounds the memory of dense scores (32 MB)."""
 
-MOST_QUERIES = 256
+MOST_QUERIES = 128
 """Queries of one block at the most: it bounds the memory of features."""
 
 

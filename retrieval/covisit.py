@@ -10,12 +10,16 @@ from numba import njit
 from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.catalog import Catalog
+from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.features.threads import over_rows
 from recsys.retrieval.topk import offer, unheap
+
+
+_LEAST_WEIGHT = 1e-20  # below it sums could underflow to 0, which marks items not yet touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,16 @@ class CoVisit:
     decay: float = 0.8
     neighbours: int = 2000
     _links: Links = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("window", "last", "neighbours"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("forward", "backward"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must not be negative; got {getattr(self, name)}")
+        if not 0 <= self.decay <= 1:
+            raise SettingsError(f"decay must be between 0 and 1; got {self.decay}")
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         self._links = self._count(interactions)
@@ -201,7 +215,7 @@ def _gather(
     """Sum what the `recent` items (newest first) lead to; returns how many items it touched."""
     found = 0
     for age in range(len(recent)):
-        if recent[age] == PAD:
+        if recent[age] == PAD or weights[age] < _LEAST_WEIGHT:
             break
         for place in range(offsets[recent[age]], offsets[recent[age] + 1]):
             other = targets[place]
@@ -219,6 +233,8 @@ def _best(
 ) -> None:  # fmt: skip
     sums = np.zeros(len(mask), np.float32)
     touched = np.zeros(len(mask), np.int32)
+    if items.shape[1] == 0:
+        return
     for row in range(start, stop):
         found = _gather(recent[row], weights, offsets, targets, strengths, sums, touched)
         sums[excluded[of_query[row] : of_query[row + 1]]] = 0

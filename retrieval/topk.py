@@ -92,6 +92,8 @@ def _top_k(
 ) -> None:  # fmt: skip
     barred = ~mask
     k = items.shape[1]
+    if k == 0:  # a heap of none has no root
+        return
     for row in range(start, stop):
         own = excluded[offsets[row] : offsets[row + 1]]
         barred[own] = True

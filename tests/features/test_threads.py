@@ -1,0 +1,91 @@
+"""Threads: every row once, answers in order, errors passed on, no deadlock within a block."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.features.arrays import Array
+from recsys.features.threads import cores, over_rows, side_by_side
+
+
+def count(start: int, stop: int, rows: Array) -> None:
+    rows[start:stop] += 1
+
+
+@given(st.integers(0, 5000))
+def test_every_row_is_worked_on_once(n: int) -> None:
+    rows = np.zeros(n, np.int64)
+    over_rows(count, n, rows)
+    assert (rows == 1).all()
+
+
+def test_an_error_of_a_kernel_reaches_the_caller() -> None:
+    def fail(start: int, stop: int) -> None:
+        if stop > 900:
+            raise ValueError(f"row {stop} is one too many")
+
+    with pytest.raises(ValueError, match="row 1000 is one too many"):
+        over_rows(fail, 1000)
+
+
+def test_answers_come_in_the_order_of_their_blocks() -> None:
+    assert list(side_by_side(lambda block: block * 2, range(50))) == list(range(0, 100, 2))
+    assert list(side_by_side(lambda block: block, [])) == []
+
+
+def test_blocks_are_taken_as_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def blocks() -> Iterator[int]:
+        for block in range(100):
+            taken.append(block)
+            yield block
+
+    answers = side_by_side(lambda block: block, blocks())
+    assert next(answers) == 0
+    assert len(taken) <= cores() + 1
+    answers.close()
+    assert len(taken) <= cores() + 1
+
+
+def test_an_error_in_a_block_reaches_the_caller() -> None:
+    def work(block: int) -> int:
+        if block == 3:
+            raise RuntimeError("block 3 is broken")
+        return block
+
+    answers = side_by_side(work, range(9))
+    assert [next(answers) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="block 3 is broken"):
+        next(answers)
+
+
+def test_work_within_a_block_stays_on_its_thread() -> None:
+    """Were it handed to the same pool, all blocks would wait for one another."""
+
+    def work(block: int) -> tuple[Array, set[int]]:
+        seen: set[int] = set()
+
+        def kernel(start: int, stop: int, rows: Array) -> None:
+            seen.add(threading.get_ident())
+            rows[start:stop] += block
+
+        rows = np.zeros(500, np.int64)
+        over_rows(kernel, 500, rows)
+        inner = list(side_by_side(lambda each: threading.get_ident(), range(5)))
+        return rows, seen | set(inner)
+
+    for block, (rows, threads) in enumerate(side_by_side(work, range(8))):
+        assert (rows == block).all()
+        assert len(threads) == 1
+
+
+def test_torch_has_one_thread_in_a_block_and_its_own_outside() -> None:
+    before = torch.get_num_threads()
+    assert list(side_by_side(lambda block: torch.get_num_threads(), range(4))) == [1] * 4
+    assert torch.get_num_threads() == before
