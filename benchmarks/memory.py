@@ -73,7 +73,7 @@ def _ask(artifact: Path, users: int) -> dict[str, float]:
     from recsys.engine import Engine
 
     engine = Engine.load(artifact)
-    known = np.flatnonzero(engine.log.counts)[:users]
+    known = np.flatnonzero(engine.learnt.log.counts)[:users]
     ids = engine.users.gather(known)
     for _ in islice(engine.recommend_all(users=ids), 1):
         loaded = _peak()

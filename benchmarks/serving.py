@@ -22,7 +22,6 @@ import polars as pl
 
 from benchmarks.machine import machine
 from recsys.engine import Engine
-from recsys.features.arrays import Array
 from recsys.features.histories import Histories
 from recsys.settings import EngineSettings
 
@@ -87,7 +86,7 @@ def _measure(engine: Engine, rounds: int) -> dict[str, Any]:
     return {
         "users": len(engine.users),
         "items": len(engine.items),
-        "candidates per request, median": float(_candidates(engine)),
+        "candidates per request, median": _candidates(engine),
         **medians,
         "peak memory, GB": peak,
     }
@@ -101,20 +100,22 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def _histories(engine: Engine, users: int) -> Histories:
-    return Histories.of(engine.log, np.arange(users, dtype=np.int32))
+    return Histories.of(engine.learnt.log, np.arange(users, dtype=np.int32))
 
 
 def _sessions(engine: Engine) -> list[list[Any]]:
     """The histories of the first users as sessions of item ids."""
     histories = _histories(engine, min(REQUESTS, len(engine.users)))
-    ids = engine.log.items.ids_at(histories.items)
+    ids = engine.learnt.log.items.ids_at(histories.items)
     bounds = zip(histories.offsets[:-1], histories.offsets[1:], strict=True)
     return [ids[int(start) : int(end)].to_list() for start, end in bounds]
 
 
-def _candidates(engine: Engine) -> Array:
+def _candidates(engine: Engine) -> float:
     histories = _histories(engine, min(REQUESTS, len(engine.users)))
-    candidates, _ = engine.fitted.candidates(histories, engine.policy.allowed(histories))
+    candidates, _ = engine.learnt.fitted.candidates(
+        histories, engine.learnt.policy.allowed(histories)
+    )
     return np.median(candidates.filled.sum(axis=1))
 
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from recsys.features import npz
-from recsys.features.arrays import Array, Floats, Times
+from recsys.features.arrays import Array, Floats, Mask, Times
 from recsys.features.interactions import Interactions
 
 _DAY = 86_400_000_000  # microseconds
@@ -55,10 +55,12 @@ class ItemStatistics:
         return cls(dict(zip(about["columns"], arrays, strict=True)), about["has_clock"])
 
 
-def _lately(log: Interactions) -> Array:
+def _lately(log: Interactions) -> Mask:
     if log.clock == "time":
-        return log.times > (log.times.max(initial=0) - _WINDOW * _DAY)
-    return np.arange(len(log)) >= log.offsets[log.user_rows + 1] - _STEPS
+        lately: Mask = log.times > (log.times.max(initial=0) - _WINDOW * _DAY)
+    else:
+        lately = np.arange(len(log)) >= log.offsets[log.user_rows + 1] - _STEPS
+    return lately
 
 
 def _count(log: Interactions, chosen: Array) -> Array:

@@ -33,7 +33,8 @@ class Chosen:
 
     def hits(self, items: Rows) -> Mask:
         """(b, k) which items of each list were chosen; PAD never was."""
-        return self._places(items) != PAD
+        hits: Mask = self._places(items) != PAD
+        return hits
 
     def within(self, allowed: Allowed) -> "Chosen":
         """What was chosen and may be offered."""
@@ -107,7 +108,10 @@ class TrainingLists:
     def counting(self, queries: int, positives: int) -> "TrainingLists":
         """The same lists as part of so many moments, at which so many items were chosen."""
         return replace(
-            self, queries=queries, positives=positives, missed=positives - int((self.labels > 0).sum())
+            self,
+            queries=queries,
+            positives=positives,
+            missed=positives - int((self.labels > 0).sum()),
         )
 
     @classmethod

@@ -12,6 +12,8 @@ class ListNetwork(nn.Module):
 
     def __init__(self, features: int, hidden: tuple[int, ...] = (128, 64), dropout: float = 0.1):
         super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
         layers: list[nn.Module] = []

@@ -43,6 +43,8 @@ class NeuralRanker:
 
         from recsys.ranking.training import train
 
+        if len(lists) < 2:
+            raise TrainingError(f"at least 2 lists are needed, one to hold out; got {len(lists)}")
         if not np.isfinite(lists.features).all():
             bad = np.flatnonzero(~np.isfinite(lists.features).all(axis=(0, 1)))
             raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
@@ -62,7 +64,7 @@ class NeuralRanker:
         flat = torch.from_numpy(features.reshape(-1, len(names)))
         device = self._device()
         with torch.inference_mode():
-            parts = [self.network_(part.to(device)).cpu() for part in flat.split(_CHUNK)]
+            parts = [self.network_(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
         scores = torch.cat(parts).numpy().reshape(filled.shape)
         return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
 
@@ -86,7 +88,9 @@ class NeuralRanker:
         try:
             network.load_state_dict(load_file(folder / "network.safetensors"))
         except RuntimeError as error:
-            raise ArtifactError(f"{folder}: the network does not fit its settings: {error}") from None
+            raise ArtifactError(
+                f"{folder}: the network does not fit its settings: {error}"
+            ) from None
         self.network_ = network.eval().to(self._device())
         self.names_, self.curve_ = tuple(about["features"]), about["curve"]
         return self
@@ -98,5 +102,5 @@ class NeuralRanker:
 
 
 def order(scores: Floats) -> Array:
-    """Places (b, w) of candidates from the best score to the worst; equal scores keep their order."""
+    """Places (b, w) of candidates from the best score to the worst; equals keep their order."""
     return np.argsort(-scores, axis=1, kind="stable")

@@ -1,4 +1,4 @@
-"""All that is known of (history, candidate) pairs: one function to train, evaluate and serve with."""
+"""All that is known of (history, candidate) pairs: one function for training and for serving."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.ragged import offsets_of
+from recsys.features.threads import over_rows
 from recsys.ranking.item_statistics import ItemStatistics
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.retriever import ItemToItem, Retriever
-from recsys.features.threads import over_rows
+from recsys.retrieval.retriever import LinkingRetriever, Retriever, links_items
 
 RECENT = 8
 """How many of the newest items a candidate is compared with one by one."""
@@ -26,7 +26,7 @@ _PLACES = 4  # of the newest items, how many give their link as a feature of the
 
 
 Codes = tuple[Offsets, Rows, int]
-"""Lists of codes (categories or tags): offsets (items + 1,), flat codes, how many codes there are."""
+"""Lists of codes (categories or tags): offsets (items + 1,), flat codes, how many there are."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def pair_features(
     groups: list[Group] = []
     for source in knowledge.sources:
         groups.append(_source_scores(source, histories, candidates))
-        if isinstance(source, ItemToItem):
+        if links_items(source):
             groups.append(_source_links(source, recent[:, :RECENT], candidates.items))
     groups.append(_fused_rank(candidates))
     groups.append(_statistics(knowledge.statistics, histories, candidates.items))
@@ -104,8 +104,8 @@ def _source_scores(source: Retriever, histories: Histories, candidates: Candidat
     return [f"{name} score", f"{name} share of best", f"{name} rank"], write
 
 
-def _source_links(source: Retriever, recent: Rows, items: Rows) -> Group:
-    """The link from the last item as a score of its own, those from the next older, the strongest."""
+def _source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
+    """The link from the last item as a score of its own, from the next older, the strongest."""
 
     def write(columns: Array) -> None:
         links = source.links(recent, items)
@@ -157,9 +157,7 @@ def _affinities(knowledge: Knowledge, recent: Rows, items: Rows) -> list[Group]:
     return of_codes + of_numbers
 
 
-def _affinity(
-    name: str, lists: Codes, recent: Rows, weights: Floats, items: Rows
-) -> Group:
+def _affinity(name: str, lists: Codes, recent: Rows, weights: Floats, items: Rows) -> Group:
     def write(columns: Array) -> None:
         offsets, codes, n_codes = lists
         over_rows(

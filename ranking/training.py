@@ -39,7 +39,7 @@ def train(
         for batch in _batches(rng.permutation(learnt), settings.batch):
             loss = _loss(network, lists, batch, device)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item() * len(batch)
@@ -80,9 +80,7 @@ def _batches(order: Array, size: int) -> Iterator[Array]:
         yield order[start : start + size]
 
 
-def _loss(
-    network: ListNetwork, lists: TrainingLists, batch: Array, device: str
-) -> torch.Tensor:
+def _loss(network: ListNetwork, lists: TrainingLists, batch: Array, device: str) -> torch.Tensor:
     features, labels, filled = (
         torch.from_numpy(array[batch]).to(device)
         for array in (lists.features, lists.labels, lists.filled)

@@ -1,3 +1,27 @@
-"""A two-stage recommender engine for e-commerce."""
+"""A two-stage recommender engine for e-commerce.
+
+    from recsys import Engine, EngineSettings
+
+    engine = Engine(EngineSettings.from_toml("shop.toml")).fit(events, items)
+    engine.recommend(["u00042"], k=10)
+
+Nothing heavy is imported before it is asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsys.engine import Engine
+    from recsys.settings import EngineSettings
 
 __version__ = "0.1.0"
+__all__ = ["Engine", "EngineSettings", "__version__"]
+
+_HOMES = {"Engine": "recsys.engine", "EngineSettings": "recsys.settings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'recsys' has no attribute {name!r}")

@@ -170,8 +170,8 @@ def fit(
             "name": settings.name,
             "users": users,
             "items": items,
-            "sources": [member.name for member in engine.fitted.sources.members],
-            "has_ranker": engine.fitted.ranker is not None,
+            "sources": [member.name for member in engine.learnt.fitted.sources.members],
+            "has_ranker": engine.learnt.fitted.ranker is not None,
             "notes": engine.notes,
         }
     )

@@ -1,9 +1,9 @@
 """The engine: fitted once, asked for lists many times, saved as a folder."""
 
-import json
 from collections.abc import Iterator
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 import polars as pl
@@ -18,21 +18,23 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
 from recsys.features.sources import Source as Table
-from recsys.features.threads import side_by_side
 from recsys.features.text import TextEncoder
+from recsys.features.threads import side_by_side
 from recsys.features.vocabulary import Ids, as_ids
-from recsys.fitted import Fitted, block_size
+from recsys.fitted import block_size
 from recsys.fitting import Fitting, Progress, silent
+from recsys.learnt import Learnt
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
-from recsys.ranking.item_statistics import ItemStatistics
-from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.retriever import ItemToItem
-from recsys.retrieval.sources import Sources, named
+from recsys.retrieval.retriever import LinkingRetriever, links_items
+from recsys.retrieval.sources import named
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
 from recsys.tables import Asked, as_table, no_table, single_lists
+
+if TYPE_CHECKING:
+    from recsys.evaluation import Evaluation
 
 KIND = "engine"
 """What the manifest of a saved engine calls it."""
@@ -53,7 +55,7 @@ class Engine:
         make_sources(self.settings), make_ranker(self.settings)  # wrong settings fail here
         self.notes: list[str] = []
         """What there was to say of the data and of the fit: rejected rows, sources left out."""
-        self._fitted: Fitted | None = None
+        self._learnt: Learnt | None = None
 
     def fit(
         self,
@@ -79,7 +81,7 @@ class Engine:
             raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
         fitted, notes = Fitting(self.settings, catalog, policy, progress).run(log)
         self.notes += notes
-        self._log, self._catalog, self._policy, self._fitted = log, catalog, policy, fitted
+        self._learnt = Learnt(log, catalog, policy, fitted)
         return self
 
     def read(
@@ -118,40 +120,27 @@ class Engine:
         return interactions, catalog
 
     @property
-    def fitted(self) -> Fitted:
-        """Sources, statistics and ranker; raises DataError before `fit` or `load`."""
-        if self._fitted is None:
+    def learnt(self) -> Learnt:
+        """Data, policy and both stages; raises DataError before `fit` or `load`."""
+        if self._learnt is None:
             raise DataError("this engine has learnt nothing yet; call fit() or load() first")
-        return self._fitted
-
-    @property
-    def policy(self) -> Policy:
-        """What may be offered to whom."""
-        return self._policy
-
-    @property
-    def log(self) -> Interactions:
-        """The log that the engine was fitted on; stored users' histories come from it."""
-        self.fitted  # raises before fit
-        return self._log
+        return self._learnt
 
     @property
     def users(self) -> pl.Series:
         """The ids of all users of the log."""
-        self.fitted  # raises before fit
-        return self._log.users.ids
+        return self.learnt.log.users.ids
 
     @property
     def items(self) -> pl.Series:
         """The ids of all items of the log and the catalogue."""
-        self.fitted
-        return self._catalog.items.ids
+        return self.learnt.catalog.items.ids
 
     def titles(self, items: Ids) -> pl.Series:
         """What to call each item (n,) before people; null where it is unknown."""
-        self.fitted
-        rows = pl.Series(self._catalog.items.rows(items)).replace(PAD, None)
-        return self._catalog.titles().gather(rows.cast(pl.UInt32)).alias("title")
+        catalog = self.learnt.catalog
+        rows = pl.Series(catalog.items.rows(items)).replace(PAD, None)
+        return catalog.titles().gather(rows.cast(pl.UInt32)).alias("title")
 
     def recommend(
         self,
@@ -163,10 +152,10 @@ class Engine:
     ) -> pl.DataFrame:
         """The best `k` items for users by id, or for sessions by their events.
 
-        A row per offered item: user_id, item_id, rank (from 1), score, sources, reason, note. A note
-        says what is unusual of a list: an unknown user, a list shorter than `k` and why, a failed
-        source. Who is offered nothing has one row without an item. The items of `exclude` are
-        offered to nobody. Raises DataError where k < 1.
+        A row per offered item: user_id, item_id, rank (from 1), score, sources, reason, note. A
+        note says what is unusual of a list: an unknown user, a list shorter than `k` and why, a
+        failed source. Who is offered nothing has one row without an item. The items of `exclude`
+        are offered to nobody. Raises DataError where k < 1.
         """
         asked = self._asked(users, sessions)
         return pl.concat(self._tables(asked, k, exclude))
@@ -183,34 +172,53 @@ class Engine:
         `source` is the source to ask, by default the first that links items. Raises DataError where
         an item is unknown or the source does not link items.
         """
-        fitted = self.fitted
         _check_k(k)
-        ids = as_ids(items, "item")
-        rows = self._catalog.items.rows(ids)
+        learnt, ids = self.learnt, as_ids(items, "item")
+        rows = learnt.catalog.items.rows(ids)
         if (rows == PAD).any():
             raise DataError(f"unknown item {ids[int(np.argmin(rows))]!r}")
-        linking = [m for m in fitted.sources.offering if isinstance(m.retriever, ItemToItem)]
+        linking = [m for m in learnt.fitted.sources.offering if links_items(m.retriever)]
         if not linking:
             raise DataError("this engine has no source that links items")
         retriever = named(linking, source or linking[0].name).retriever
-        k = min(k, len(self._catalog))
-        own = Allowed(self._policy.mask, np.arange(len(rows) + 1), rows)
-        return single_lists(ids, retriever.similar(rows, k, own), self._catalog)
+        own = Allowed(learnt.policy.mask, np.arange(len(rows) + 1), rows)
+        similar = cast(LinkingRetriever, retriever).similar(rows, min(k, len(self.items)), own)
+        return single_lists(ids, similar, learnt.catalog)
+
+    def evaluate(
+        self,
+        interactions: Interactions | Table = None,
+        catalog: Catalog | Table = None,
+        *,
+        data_dir: Path | None = None,
+        progress: Progress = silent,
+    ) -> "Evaluation":
+        """How well an engine of these settings foretells the newest part of the log.
+
+        A new engine is fitted on the past alone; this one stays as it is. The protocol stands in
+        `settings.evaluation`.
+        """
+        from recsys.evaluation import evaluate
+
+        tested = Engine(self.settings)
+        log, catalog = tested.read(interactions, catalog, data_dir=data_dir)
+        return evaluate(tested, log, catalog, self.settings.evaluation, progress)
 
     def save(self, folder: Path | str) -> None:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""
-        self.fitted
+        learnt = self.learnt
         about = {"version": __version__, "name": self.settings.name}
-        write_folder(Path(folder), KIND, self._write, about)
+        write_folder(
+            Path(folder), KIND, lambda draft: learnt.save(draft, self.settings, self.notes), about
+        )
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """The engine that was saved; raises ArtifactError where a byte of it has changed."""
-        folder = Path(folder)
-        check_folder(folder, KIND)
-        about = json.loads((folder / "engine.json").read_text())
-        engine = cls(EngineSettings.parse(about["settings"]))
-        engine._read(folder, about)
+        check_folder(Path(folder), KIND)
+        learnt, settings, notes = Learnt.load(Path(folder))
+        engine = cls(settings)
+        engine._learnt, engine.notes = learnt, notes
         return engine
 
     def _embedded(self, catalog: Catalog, progress: Progress) -> Catalog:
@@ -225,75 +233,38 @@ class Engine:
         return catalog.with_vectors("text", vectors)
 
     def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
-        self.fitted
-        if (users is None) == (sessions is None):
-            raise DataError("give either users or sessions")
-        if sessions is not None:
-            read = read_sessions(
-                sessions, self.settings.interactions, self._log, self.settings.events
-            )
+        log = self.learnt.log
+        if sessions is not None and users is None:
+            read = read_sessions(sessions, self.settings.interactions, log, self.settings.events)
             return Asked(read.ids, read.histories, read.remarks)
+        if users is None or sessions is not None:
+            raise DataError("give either users or sessions")
         ids = as_ids(users, "user")
-        rows = self._log.users.rows(ids)
+        rows = log.users.rows(ids)
         unknown = pl.Series(rows == PAD)
         remark = pl.Series(["unknown user: popular items"])
         remarks = pl.select(pl.when(unknown).then(remark)).to_series()
-        return Asked(ids, Histories.of(self._log, rows), remarks)
+        return Asked(ids, Histories.of(log, rows), remarks)
 
     def _tables(self, asked: Asked, k: int, exclude: Ids) -> Iterator[pl.DataFrame]:
         _check_k(k)
-        fitted, policy = self.fitted, self._policy
-        barred = self._catalog.items.rows(exclude)
+        learnt = self.learnt
+        catalog, fitted, policy = learnt.catalog, learnt.fitted, learnt.policy
+        barred = catalog.items.rows(exclude)
         if len(barred):
             policy = policy.without(barred[barred != PAD])
 
         def lists(block: Asked) -> pl.DataFrame:
             allowed = policy.allowed(block.histories)
             ranked = fitted.rank(block.histories, allowed, k)
-            return as_table(block, ranked, k, allowed.available(), fitted, self._catalog)
+            return as_table(block, ranked, k, allowed.available(), fitted, catalog)
 
-        yield no_table(asked.ids.dtype, self._catalog.items.ids.dtype)
-        yield from side_by_side(lists, asked.blocks(block_size(len(self._catalog))))
-
-    def _write(self, folder: Path) -> dict[str, Any]:
-        fitted = self.fitted
-        sources = [member.name for member in fitted.sources.members]
-        about = {
-            "settings": self.settings.model_dump(mode="json"),
-            "notes": self.notes,
-            "sources": sources,
-            "has_ranker": fitted.ranker is not None,
-        }
-        (folder / "engine.json").write_text(json.dumps(about, indent=1))
-        self._log.save(folder / "log")
-        self._catalog.save(folder / "catalog")
-        for member in fitted.sources.members:
-            own = folder / "sources" / member.name
-            own.mkdir(parents=True)
-            member.retriever.save(own)
-        (folder / "ranker").mkdir()
-        fitted.knowledge.statistics.save(folder / "ranker")
-        if fitted.ranker is not None:
-            fitted.ranker.save(folder / "ranker")
-        return {"users": len(self.users), "items": len(self.items)}
-
-    def _read(self, folder: Path, about: dict[str, Any]) -> None:
-        made = {member.name: member for member in make_sources(self.settings).members}
-        members = tuple(made[name] for name in about["sources"])
-        for member in members:
-            member.retriever.load(folder / "sources" / member.name)
-        sources = Sources(members)
-        self.notes = about["notes"]
-        self._log = Interactions.load(folder / "log")
-        self._catalog = Catalog.load(folder / "catalog").over(self._log.items)
-        available = self._catalog.available()
-        self._policy = Policy.of(available, self._log.events, self.settings.events)
-        statistics = ItemStatistics.load(folder / "ranker")
-        ranker = make_ranker(self.settings).load(folder / "ranker") if about["has_ranker"] else None
-        knowledge = Knowledge.of(sources.retrievers, statistics, self._catalog)
-        self._fitted = Fitted(sources, knowledge, ranker)
+        yield no_table(asked.ids.dtype, self.items.dtype)
+        yield from side_by_side(lists, asked.blocks(block_size(len(catalog))))
 
 
 def _check_k(k: int) -> None:
+    if not isinstance(k, Integral):
+        raise DataError(f"k must be a whole number; got {k!r}")
     if k < 1:
         raise DataError(f"k must be at least 1; got {k}")

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import metrics
-from recsys.engine import Engine
 from recsys.features.arrays import Array, Mask, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError
@@ -24,6 +24,9 @@ from recsys.ranking.lists import Chosen
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from recsys.engine import Engine
 
 _System = Callable[[Histories, Allowed], Candidates]
 
@@ -56,7 +59,7 @@ class Evaluation:
 
 
 def evaluate(
-    engine: Engine,
+    engine: "Engine",
     log: Interactions,
     catalog: Catalog,
     settings: EvaluationSettings,
@@ -89,7 +92,7 @@ def evaluate(
 class _Lists:
     """The lists of every system, gathered block by block."""
 
-    def __init__(self, engine: Engine, k: int) -> None:
+    def __init__(self, engine: "Engine", k: int) -> None:
         self._engine, self._k = engine, k
         self._items: dict[str, list[Rows]] = {}
         self._seconds: dict[str, float] = {}
@@ -97,9 +100,10 @@ class _Lists:
 
     def add(self, histories: Histories) -> None:
         """Ask every system for these histories."""
-        fitted, k = self._engine.fitted, self._k
+        fitted, k = self._engine.learnt.fitted, self._k
         for member in fitted.sources.offering:
-            self._ask(member.name, histories, lambda h, a, m=member: m.retriever.retrieve(h, k, a))
+            retrieve = member.retriever.retrieve
+            self._ask(member.name, histories, partial(_alone, retrieve, k))
         self._ask(FUSED, histories, lambda h, a: fitted.candidates(h, a, k)[0].top(k))
         self._ask(TWO_STAGE, histories, lambda h, a: fitted.rank(h, a, k).candidates)
         self.done += len(histories)
@@ -124,7 +128,7 @@ class _Lists:
     def _ask(self, name: str, histories: Histories, ask: _System) -> None:
         def items(queries: Array) -> Rows:
             block = histories.take(queries)
-            return _wide(ask(block, self._engine.policy.allowed(block)).items, self._k)
+            return _wide(ask(block, self._engine.learnt.policy.allowed(block)).items, self._k)
 
         size = block_size(len(self._engine.items))
         places = np.arange(len(histories))
@@ -132,6 +136,15 @@ class _Lists:
         parts = list(side_by_side(items, [places[i : i + size] for i in places[::size]]))
         self._seconds[name] = self._seconds.get(name, 0) + time.perf_counter() - started
         self._items.setdefault(name, []).extend(parts)
+
+
+def _alone(
+    retrieve: Callable[[Histories, int, Allowed], Candidates],
+    k: int,
+    histories: Histories,
+    allowed: Allowed,
+) -> Candidates:
+    return retrieve(histories, k, allowed)
 
 
 def _wide(items: Rows, k: int) -> Rows:
@@ -179,15 +192,15 @@ def _targets(log: Interactions, names: tuple[str, ...]) -> Mask | None:
     return np.array([name in names for name in log.events])
 
 
-def _scored(test: Moment, engine: Engine) -> tuple[Moment, dict[str, int]]:
+def _scored(test: Moment, engine: "Engine") -> tuple[Moment, dict[str, int]]:
     """The users with something to find, and how much was left out."""
-    within = test.chosen.within(engine.policy.allowed(test.histories))
+    within = test.chosen.within(engine.learnt.policy.allowed(test.histories))
     kept = np.flatnonzero(np.diff(within.offsets) > 0)
     if not len(kept):
         raise DataError("nothing to score: nobody chose an item that might have been offered")
     counts = {
         "users": len(kept),
-        "positives": int(len(within.items)),
+        "positives": len(within.items),
         "users_without_past": test.left_out,
         "users_without_allowed_positives": len(test.histories) - len(kept),
         "positives_not_allowed": len(test.chosen.items) - len(within.items),

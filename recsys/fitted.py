@@ -61,9 +61,7 @@ class Fitted:
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused)
         places = order(scores)[:, :k]
-        return Ranked(
-            candidates.at(places), np.take_along_axis(scores, places, axis=1), known, ()
-        )
+        return Ranked(candidates.at(places), np.take_along_axis(scores, places, axis=1), known, ())
 
 
 def fused_scores(candidates: Candidates) -> Floats:

@@ -2,20 +2,21 @@
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Rows
+from recsys.features.arrays import Array, Rows
 
 
-def recall(hits: Array, positives: Array) -> Floats:
+def recall(hits: Array, positives: Array) -> Array:
     """(b,) the share of each user's positives (b,) > 0 that are on the list, hits (b, k)."""
-    return hits.sum(axis=1) / positives
+    shares: Array = hits.sum(axis=1) / positives
+    return shares
 
 
-def hit_rate(hits: Array) -> Floats:
+def hit_rate(hits: Array) -> Array:
     """(b,) 1 where at least one positive is on the list, hits (b, k)."""
-    return hits.any(axis=1).astype(np.float64)
+    return np.asarray(hits.any(axis=1), np.float64)
 
 
-def ndcg(hits: Array, positives: Array) -> Floats:
+def ndcg(hits: Array, positives: Array) -> Array:
     """(b,) discounted gain over that of the best list of k, binary relevance.
 
     Järvelin & Kekäläinen 2002, with 1 / log2(1 + rank). For hits [0, 1] and one positive it is
@@ -24,7 +25,8 @@ def ndcg(hits: Array, positives: Array) -> Floats:
     discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
     ideal = np.concatenate([[0], np.cumsum(discounts)])
     best = ideal[np.minimum(positives, hits.shape[1])]
-    return (hits @ discounts) / best
+    gains: Array = (hits @ discounts) / best
+    return gains
 
 
 def coverage(items: Rows, of: int) -> float:

@@ -42,10 +42,12 @@ def _source(name: str, table: Table, settings: EngineSettings) -> Source:
     kind, depth = table["kind"], table["depth"]
     if kind not in KINDS:
         raise SettingsError(f"unknown kind {kind!r} of {where}; {nearest(str(kind), KINDS)}")
-    if not isinstance(depth, int) or depth < 0:
+    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
         raise SettingsError(f"setting '{where}.depth' must be 0 or more; got {depth!r}")
     make = KINDS[kind]
-    return Source(built(make, {"name": name, **_with_shared(make, arguments, settings)}, where), depth)
+    return Source(
+        built(make, {"name": name, **_with_shared(make, arguments, settings)}, where), depth
+    )
 
 
 def _with_shared(make: Any, arguments: Table, settings: EngineSettings) -> Table:

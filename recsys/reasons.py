@@ -8,7 +8,7 @@ import polars as pl
 from recsys.features.arrays import PAD, Array
 from recsys.features.histories import Histories
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.retriever import ItemToItem, Retriever
+from recsys.retrieval.retriever import Retriever, links_items
 
 _LOOKED_AT = 20  # newest items of a history that a reason may name
 
@@ -48,7 +48,7 @@ def _sentences(
     retriever: Retriever, recent: Array, candidates: Candidates, titles: pl.Series
 ) -> pl.Series:
     size = candidates.items.size
-    if not isinstance(retriever, ItemToItem):
+    if not links_items(retriever):
         return pl.repeat(retriever.reason, size, dtype=pl.String, eager=True)
     links = retriever.links(recent, candidates.items)
     strongest = np.take_along_axis(recent, links.argmax(axis=2), axis=1).ravel()

@@ -38,7 +38,9 @@ def read_sessions(
     missing = {columns.user, columns.item} - set(table.columns)
     if missing:
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
-    by = next((c for c in (columns.time, columns.order) if c is not None and c in table.columns), None)
+    by = next(
+        (c for c in (columns.time, columns.order) if c is not None and c in table.columns), None
+    )
     if by is not None:
         table = table.sort(by, maintain_order=True)
     names = table[columns.user].unique(maintain_order=True)
@@ -59,15 +61,18 @@ def read_sessions(
         weights=weights[codes[order]],
         now=np.full(len(names), now, np.int64),
     )
-    total = np.bincount(session, minlength=len(names))
+    given = table[columns.item].is_not_null().to_numpy()  # an empty session is a row without item
+    total = np.bincount(session[given], minlength=len(names))
     return ReadSessions(names, histories, _remarks(total - known, known))
 
 
 def _as_table(sessions: Sessions, columns: LogColumns) -> pl.DataFrame:
     if isinstance(sessions, pl.DataFrame):
         return sessions
-    lists = pl.DataFrame({columns.user: list(sessions), columns.item: [list(s) for s in sessions.values()]})
-    return lists.explode(columns.item)
+    lists = pl.DataFrame(
+        {columns.user: list(sessions), columns.item: [list(s) for s in sessions.values()]}
+    )
+    return lists.explode(columns.item, empty_as_null=True)
 
 
 def _codes(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> Array:
@@ -75,17 +80,28 @@ def _codes(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> Array
     if columns.event is None or columns.event not in table.columns:
         return np.zeros(len(table), np.uint8)
     known = pl.Series(log.events)
-    codes = table[columns.event].cast(pl.String).replace_strict(
-        known, pl.int_range(len(known), eager=True), default=None, return_dtype=pl.UInt8
+    codes = (
+        table[columns.event]
+        .cast(pl.String)
+        .replace_strict(
+            known, pl.int_range(len(known), eager=True), default=None, return_dtype=pl.UInt8
+        )
     )
     if codes.null_count():
         strange = table[columns.event].filter(codes.is_null())[0]
-        raise DataError(f"unknown event {strange!r} in a session; known are {', '.join(log.events)}")
+        raise DataError(
+            f"unknown event {strange!r} in a session; known are {', '.join(log.events)}"
+        )
     return codes.to_numpy()
 
 
 def _remarks(unknown: Array, known: Array) -> pl.Series:
     left_out, kept = pl.lit(pl.Series(unknown)), pl.lit(pl.Series(known))
-    said = pl.format("{} events of unknown items left out", left_out)
-    nothing = pl.when(kept == 0).then(pl.lit("; popular items")).otherwise(pl.lit(""))
-    return pl.select(pl.when(left_out > 0).then(said + nothing).alias("note")).to_series()
+    said = pl.when(left_out > 0).then(pl.format("{} events of unknown items left out", left_out))
+    silent = pl.when(kept == 0).then(
+        pl.when(left_out > 0)
+        .then(pl.lit("popular items"))
+        .otherwise(pl.lit("no events: popular items"))
+    )
+    joined = pl.concat_str([said, silent], separator="; ", ignore_nulls=True)
+    return pl.select(pl.when(joined != "").then(joined).alias("note")).to_series()

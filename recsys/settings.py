@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -120,7 +120,10 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
                 f"unknown source {name!r}; {nearest(name, DEFAULT_SOURCES)} "
                 "A source of your own needs a kind"
             )
-        if table.pop("use", True):
+        use = table.pop("use", True)
+        if not isinstance(use, bool):
+            raise SettingsError(f"setting 'sources.{name}.use' must be true or false; got {use!r}")
+        if use:
             tables[name] = {"depth": 80, **table}
     if not any(table["depth"] for table in tables.values()):
         raise SettingsError("no source offers candidates; give at least one a depth above 0")
@@ -134,7 +137,7 @@ def built(make: type[Built], values: Table, where: str) -> Built:
         if key not in known:
             raise SettingsError(f"unknown setting '{where}.{key}'; {nearest(key, known)}")
         try:
-            TypeAdapter(known[key].type).validate_python(value)
+            TypeAdapter[Any](cast(Any, known[key].type)).validate_python(value)
         except ValidationError as error:
             rule = error.errors()[0]["msg"]
             raise SettingsError(f"setting '{where}.{key}': {rule}; got {value!r}") from None

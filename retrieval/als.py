@@ -33,7 +33,7 @@ class Als:
     name: str = "als"
     factors: int = 64
     regularization: float = 0.01
-    alpha: float = 10.0
+    alpha: float = 3.0
     iterations: int = 15
     seed: int = 0
     device: str = "auto"

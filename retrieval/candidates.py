@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class Candidates:
         return cls(users, items, scores[:, :, None], ranks[:, :, None], (source,))
 
     @property
-    def filled(self) -> Array:
+    def filled(self) -> Mask:
         """(b, w) True where there is an item."""
-        return self.items != PAD
+        filled: Mask = self.items != PAD
+        return filled
 
     def take(self, queries: Array) -> "Candidates":
         """Some of the queries, by position."""

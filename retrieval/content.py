@@ -29,7 +29,9 @@ class Content:
     vectors: str = "text"  # which of `catalog.vectors`
     last: int = 20  # how many of the newest events make the profile
     decay: float = 0.85  # the weight of each event against the next newer one
-    dimensions: int | None = 192  # principal axes that the vectors are reduced to; None: all of them
+    dimensions: int | None = (
+        192  # principal axes that the vectors are reduced to; None: all of them
+    )
     device: str = "auto"
     units_: Floats | None = field(default=None, init=False, repr=False)  # (items, d)
     index_: VectorIndex | None = field(default=None, init=False, repr=False)

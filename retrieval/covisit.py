@@ -13,11 +13,10 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.features.threads import over_rows
 from recsys.retrieval.topk import offer, unheap
-
 
 _LEAST_WEIGHT = 1e-20  # below it sums could underflow to 0, which marks items not yet touched
 
@@ -160,9 +159,7 @@ def _neighbours(
                 if sums[other] == 0:
                     touched[found] = other
                     found += 1
-                sums[other] += (
-                    weight / distance * source_damping[item] * target_damping[other]
-                )
+                sums[other] += weight / distance * source_damping[item] * target_damping[other]
     return found
 
 

@@ -8,9 +8,9 @@ from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
+from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.dots import dot
-from recsys.features.threads import over_rows
 from recsys.retrieval.topk import top_k, worse
 
 _SPARE = 8  # fetched beyond k, so that ties at the end are broken by position, not by rounding
@@ -29,8 +29,8 @@ def nearest(queries: Floats, held: Floats, k: int, allowed: Allowed) -> tuple[Ro
             over_rows(_products, len(held), held, queries, products)
         return top_k(products, k, allowed)
     fetch = min(k + _SPARE, len(held))
-    products = torch.from_numpy(queries) @ torch.from_numpy(held).T
-    found, _ = top_k(products.numpy(), fetch, allowed)
+    every = torch.from_numpy(queries) @ torch.from_numpy(held).T
+    found, _ = top_k(every.numpy(), fetch, allowed)
     return _settled(queries, held, found, k)
 
 

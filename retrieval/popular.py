@@ -20,7 +20,7 @@ _DAY = 86_400_000_000  # microseconds
 
 @dataclass
 class Popular:
-    """Counts weighted events; where the log has a clock an event's worth halves in `half_life` days."""
+    """Counts weighted events; with a clock, an event's worth halves in `half_life` days."""
 
     reason: ClassVar[str] = "popular now"
 

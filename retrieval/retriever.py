@@ -1,7 +1,7 @@
 """The role of a source of candidates, and what an item-to-item source can say besides."""
 
 from pathlib import Path
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, TypeGuard
 
 from recsys.features.arrays import Floats, Rows
 from recsys.features.catalog import Catalog
@@ -24,11 +24,11 @@ class Retriever(Protocol):
         ...
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
-        """The best `k` allowed items of each history, (b, k); a source with nothing to say offers PAD."""
+        """The best `k` allowed items of each history, (b, k); PAD where it has nothing to say."""
         ...
 
     def score(self, histories: Histories, items: Rows) -> Floats:
-        """What this source thinks of given items (b, w): the scores (b, w) that `retrieve` sorts by.
+        """The scores (b, w) of given items (b, w), those that `retrieve` sorts by.
 
         0 where it knows nothing of the pair; PAD items score 0.
         """
@@ -43,9 +43,8 @@ class Retriever(Protocol):
         ...
 
 
-@runtime_checkable
-class ItemToItem(Protocol):
-    """A source that can say how strongly one item leads to another."""
+class LinkingRetriever(Retriever, Protocol):
+    """A source that can say, besides, how strongly one item leads to another."""
 
     def links(self, sources: Rows, targets: Rows) -> Floats:
         """Strength from each past item (b, l) to each target (b, w), as (b, w, l); 0 for PAD."""
@@ -54,3 +53,8 @@ class ItemToItem(Protocol):
     def similar(self, items: Rows, k: int, allowed: Allowed) -> Candidates:
         """The `k` items that each item (b,) leads to most strongly."""
         ...
+
+
+def links_items(retriever: Retriever) -> TypeGuard[LinkingRetriever]:
+    """Whether a source links items."""
+    return hasattr(retriever, "links") and hasattr(retriever, "similar")

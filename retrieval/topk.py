@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
-from recsys.retrieval.allowed import Allowed
 from recsys.features.threads import over_rows
+from recsys.retrieval.allowed import Allowed
 
 
 def top_k(scores: Floats, k: int, allowed: Allowed) -> tuple[Rows, Floats]:

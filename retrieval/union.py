@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from recsys.features.arrays import PAD, Array
-from recsys.retrieval.candidates import Candidates
 from recsys.features.threads import over_rows
+from recsys.retrieval.candidates import Candidates
 
 _OFFSET = 60.0  # of reciprocal rank fusion, as in Cormack, Clarke & Büttcher 2009
 

@@ -61,7 +61,9 @@ def sessions(*lists: Sequence[int]) -> Histories:
     return anonymous(*_ragged(lists))
 
 
-def leaving_out(*excluded: Sequence[int], items: int, mask: Sequence[bool] | None = None) -> Allowed:
+def leaving_out(
+    *excluded: Sequence[int], items: int, mask: Sequence[bool] | None = None
+) -> Allowed:
     """All items but those that the mask bars, and but those that each query leaves out."""
     rows, offsets = _ragged(excluded)
     return Allowed(np.ones(items, bool) if mask is None else np.array(mask, bool), offsets, rows)
@@ -77,7 +79,7 @@ def chosen_of(*lists: Sequence[int], weights: Sequence[float] | None = None) -> 
 def offered(
     items: Sequence[Sequence[int]], source: str = "one", scores: Sequence[Sequence[float]] = ()
 ) -> Candidates:
-    """Lists of one source, PAD where they are short; by default the scores fall from 1 by tenths."""
+    """Lists of one source, PAD where they are short; by default scores fall from 1 by tenths."""
     rows = np.array(items, np.int32)
     worth = np.array(scores) if len(scores) else np.broadcast_to(falling(rows.shape[1]), rows.shape)
     shown = np.where(rows == -1, -np.inf, worth).astype(np.float32)
@@ -109,7 +111,7 @@ class World:
 
 
 def planted(users: int = 90, length: int = 6, seed: int = 0) -> World:
-    """Users walk along one circle each, now and then straying; the vectors tell the circles apart."""
+    """Users walk along one circle each, now and then straying; vectors tell the circles apart."""
     rng = np.random.default_rng(seed)
     groups = rng.integers(0, GROUPS, users)
     start = rng.integers(0, SIZE, users)[:, None]

@@ -143,7 +143,7 @@ def test_weights_that_are_not_finite_are_rejected_and_counted() -> None:
     assert "2 weight not finite" in said
     assert "1 negative weight" in said
     assert "1 weight is zero" in said
-    assert len(engine.log) == 5
+    assert len(engine.learnt.log) == 5
 
 
 def in_time(*moments: datetime) -> pl.DataFrame:
@@ -226,7 +226,7 @@ def test_k_above_the_catalogue() -> None:
     engine = fitted_engine()
     users = [*engine.users[:3], "nobody"]
     table = engine.recommend(users, k=10_000)
-    offered = engine.policy.mask.sum()
+    offered = engine.learnt.policy.mask.sum()
     for user, own in listed(table).items():
         assert len(own) == len(set(own)) <= offered
         note = table.filter(user_id=user)["note"][0]
@@ -303,8 +303,7 @@ def test_asking_before_fit() -> None:
         lambda: engine.titles(["a"]),
         lambda: engine.users,
         lambda: engine.items,
-        lambda: engine.policy,
-        lambda: engine.log,
+        lambda: engine.learnt,
     ):
         with pytest.raises(DataError, match=r"learnt nothing yet; call fit\(\) or load\(\) first"):
             ask()

@@ -58,7 +58,7 @@ def test_lists_are_a_plain_table(shop_engine: Engine) -> None:
 
 def test_each_item_names_its_sources_and_a_reason(shop_engine: Engine) -> None:
     table = shop_engine.recommend(shop_engine.users)
-    offering = {member.name for member in shop_engine.fitted.sources.offering}
+    offering = {member.name for member in shop_engine.learnt.fitted.sources.offering}
     assert set(table["sources"].explode()) <= offering
     assert table["sources"].list.len().min() >= 1  # type: ignore[operator]
     assert table["reason"].null_count() == 0
@@ -302,12 +302,12 @@ def test_too_few_to_learn_from_is_said_and_fused_order_served() -> None:
         note.startswith("no ranker: ") and note.endswith("lists are fused by rank")
         for note in engine.notes
     )
-    assert engine.fitted.ranker is None
+    assert engine.learnt.fitted.ranker is None
     users = engine.users
     log_rows = np.arange(len(users), dtype=np.int32)
-    histories = Histories.of(engine.log, log_rows)
-    allowed = engine.policy.allowed(histories)
-    fused, _ = engine.fitted.candidates(histories, allowed, 3)
+    histories = Histories.of(engine.learnt.log, log_rows)
+    allowed = engine.learnt.policy.allowed(histories)
+    fused, _ = engine.learnt.fitted.candidates(histories, allowed, 3)
     expected = [
         [engine.items[int(row)] for row in rows[:3] if row != PAD] for rows in fused.items
     ]
@@ -327,11 +327,11 @@ def with_broken(engine: Engine, name: str) -> Engine:
     """The same engine with the source `name` broken."""
     members = tuple(
         Source(Broken(name), member.depth) if member.name == name else member
-        for member in engine.fitted.sources.members
+        for member in engine.learnt.fitted.sources.members
     )
     broken = Engine(engine.settings)
-    broken._log, broken._catalog, broken._policy = engine._log, engine._catalog, engine.policy
-    broken._fitted = replace(engine.fitted, sources=Sources(members))
+    fitted = replace(engine.learnt.fitted, sources=Sources(members))
+    broken._learnt = replace(engine.learnt, fitted=fitted)
     return broken
 
 
@@ -350,7 +350,7 @@ def test_a_failing_source_is_named_and_lists_still_come(
 
 def test_when_every_source_fails_there_is_a_row_that_says_so(shop_engine: Engine) -> None:
     engine = shop_engine
-    for member in shop_engine.fitted.sources.offering:
+    for member in shop_engine.learnt.fitted.sources.offering:
         engine = with_broken(engine, member.name)
     table = engine.recommend(engine.users[:1], k=5)
     assert table["item_id"].to_list() == [None]
@@ -388,4 +388,4 @@ def test_fitting_anew_forgets_the_old_shop() -> None:
     engine.fit(orders({"eve": "xyz", "joe": "yzw"}))
     assert set(engine.items) == set("wxyz")
     assert len(engine.notes) == len(before)
-    assert isinstance(engine.fitted, Fitted)
+    assert isinstance(engine.learnt.fitted, Fitted)

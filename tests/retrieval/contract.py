@@ -156,9 +156,7 @@ class RetrieverContract:
     def test_threads_do_not_disturb_one_another(self, fitted: Retriever, world: World) -> None:
         expected = fitted.retrieve(world.histories, K, world.seen)
         with ThreadPoolExecutor(2) as pool:
-            asked = [
-                pool.submit(fitted.retrieve, world.histories, K, world.seen) for _ in range(6)
-            ]
+            asked = [pool.submit(fitted.retrieve, world.histories, K, world.seen) for _ in range(6)]
             for each in asked:
                 assert_same(each.result(), expected)
 
@@ -175,16 +173,12 @@ class RetrieverContract:
 
     def test_the_same_seed_gives_the_same_lists(self, fitted: Retriever, world: World) -> None:
         again = self.make().fit(world.log, world.catalog)
-        assert_same(
-            *(each.retrieve(world.histories, K, world.seen) for each in (fitted, again))
-        )
+        assert_same(*(each.retrieve(world.histories, K, world.seen) for each in (fitted, again)))
 
     def test_a_refit_forgets(self, fitted: Retriever, world: World) -> None:
         other = planted(seed=1)
         again = self.make().fit(other.log, other.catalog).fit(world.log, world.catalog)
-        assert_same(
-            *(each.retrieve(world.histories, K, world.seen) for each in (fitted, again))
-        )
+        assert_same(*(each.retrieve(world.histories, K, world.seen) for each in (fitted, again)))
 
     def test_nothing_of_the_callers_is_edited(self, world: World) -> None:
         log, histories, seen = deepcopy((world.log, world.histories, world.seen))

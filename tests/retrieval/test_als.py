@@ -1,5 +1,7 @@
 """Als: folded-in histories equal what implicit itself would solve."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from implicit.cpu.als import AlternatingLeastSquares
@@ -7,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.features.arrays import PAD, Floats
 from recsys.features.catalog import Catalog
+from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
@@ -53,17 +56,28 @@ def recalculated(model: AlternatingLeastSquares, als: Als, histories: Histories)
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.05])
-def test_a_folded_in_history_is_what_implicit_solves(world: World, weight: float) -> None:
+@pytest.mark.parametrize("length", [1, 6, 12, 13, 40])  # below, at and above the factors
+def test_a_folded_in_history_is_what_implicit_solves(
+    world: World, weight: float, length: int
+) -> None:
     als = small().fit(world.log, world.catalog)
     model = fitted_by_implicit(als, world.histories)
     model.item_factors, model._YtY = als._items, None
-    lighter = Histories(
-        world.histories.users, world.histories.offsets, world.histories.items,
-        world.histories.events, world.histories.times,
-        world.histories.weights * np.float32(weight), world.histories.now,
-    )  # fmt: skip
-    expected = recalculated(model, als, lighter)
-    np.testing.assert_allclose(als.users_of(lighter), expected, atol=1e-3)
+    rng = np.random.default_rng(length)
+    plain = sessions(*(rng.permutation(GROUPS * SIZE)[:length].tolist() for _ in range(40)))
+    weights = weight * rng.uniform(0.5, 2, 40 * length).astype(np.float32)
+    histories = replace(plain, weights=weights.astype(np.float32))
+    expected = recalculated(model, als, histories)
+    np.testing.assert_allclose(als.users_of(histories), expected, atol=1e-3)
+
+
+def test_repeats_add_their_weights_up(world: World) -> None:
+    als = small().fit(world.log, world.catalog)
+    twice, heavy = (
+        sessions([3, 8, 3]),
+        replace(sessions([3, 8]), weights=np.array([2, 1], np.float32)),
+    )
+    np.testing.assert_allclose(als.users_of(twice), als.users_of(heavy), rtol=1e-5)
 
 
 def test_the_fit_is_that_of_the_paper(world: World) -> None:
@@ -113,3 +127,9 @@ def test_one_user_or_one_item(log: Interactions) -> None:
     found = als.retrieve(sessions([0]), n + 1, Allowed.everything(1, n))
     assert sorted(found.items[0].tolist()) == [PAD, *range(n)]
     assert np.isfinite(found.scores[found.filled]).all()
+
+
+@pytest.mark.parametrize("name", ["factors", "regularization", "alpha", "iterations"])
+def test_settings_out_of_range_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be above 0; got 0"):
+        Als(**{name: 0})

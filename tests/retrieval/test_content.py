@@ -1,5 +1,6 @@
 """Content: what is like the history is offered, be it known only by its text."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,19 @@ from recsys.features.interactions import Interactions
 from recsys.features.vocabulary import Vocabulary
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.content import Content
-from recsys.retrieval.retriever import ItemToItem
+from recsys.retrieval.retriever import links_items
+from tests.retrieval.contract import RetrieverContract
 
 IDS = ["red tea", "green tea", "black tea", "desk", "chair", "gift card"]
 VECTORS = np.array(
     [[3, 0.3, 0], [1, 0, 0.1], [0.9, 0.2, 0], [0, 1, 0.1], [0, 2, 0], [0, 0, 0]], np.float32
 )
 RED, GREEN, BLACK, DESK, CHAIR, CARD = range(6)
+
+
+class TestContent(RetrieverContract):
+    make = staticmethod(partial(Content, device="cpu"))
+    recall_floor = 0.7
 
 
 def catalog_of(vectors: Floats = VECTORS) -> Catalog:
@@ -120,7 +127,7 @@ def test_links_are_cosines(content: Content) -> None:
     assert links[0, 1, 0] == pytest.approx(cosine / np.linalg.norm(VECTORS[GREEN]))
     assert (links[:, :, 1] == 0).all()
     assert (links[0, 2] == 0).all()
-    assert isinstance(content, ItemToItem)
+    assert links_items(content)
 
 
 def test_similar_leaves_the_item_itself_out(content: Content) -> None:

@@ -13,7 +13,7 @@ from recsys.features.errors import SettingsError
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.covisit import CoVisit
-from recsys.retrieval.retriever import ItemToItem
+from recsys.retrieval.retriever import links_items
 from tests.retrieval.contract import RetrieverContract
 from tests.worlds import leaving_out, log_of, sessions
 
@@ -142,7 +142,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], named: st
 def test_similar_items_are_the_strongest_links() -> None:
     log = log_of([A, B], [A, C], [A, C], items=4)
     covisit = fitted(log, window=1, backward=0, **PLAIN)
-    assert isinstance(covisit, ItemToItem)
+    assert links_items(covisit)
     allowed = leaving_out([], [C], [], items=4)
     found = covisit.similar(np.array([A, A, PAD], np.int32), 2, allowed)
     assert found.items.tolist() == [[C, B], [B, PAD], [PAD, PAD]]

@@ -8,6 +8,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.popular import Popular
+from recsys.retrieval.retriever import links_items
 from tests.retrieval.contract import RetrieverContract
 from tests.worlds import DAY, leaving_out, log_of, sessions
 
@@ -64,3 +65,7 @@ def test_a_log_without_events_offers_all_alike() -> None:
         found = popular.retrieve(sessions([]), 2, Allowed.everything(1, 3))
         assert found.items.tolist() == [[0, 1]]
         assert found.scores[:, :, 0].tolist() == [[0, 0]]
+
+
+def test_it_links_no_items() -> None:
+    assert not links_items(Popular())

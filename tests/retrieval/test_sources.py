@@ -47,7 +47,8 @@ def test_an_unfit_source_is_left_out_with_a_note() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("CUDA out of memory"), MemoryError(), ValueError("shape"), OSError("gone")]
+    "error",
+    [RuntimeError("CUDA out of memory"), MemoryError(), ValueError("shape"), OSError("gone")],
 )
 def test_a_failing_source_offers_nothing_and_is_named(
     error: Exception, caplog: pytest.LogCaptureFixture

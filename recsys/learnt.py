@@ -1,0 +1,71 @@
+"""All that an engine has after a fit, and how it lies in a folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from recsys.features.catalog import Catalog
+from recsys.features.interactions import Interactions
+from recsys.fitted import Fitted
+from recsys.parts import make_ranker, make_sources
+from recsys.policy import Policy
+from recsys.ranking.item_statistics import ItemStatistics
+from recsys.ranking.pair_features import Knowledge
+from recsys.retrieval.sources import Sources
+from recsys.settings import EngineSettings
+
+_ABOUT = "engine.json"
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Data, policy and both stages, of one moment."""
+
+    log: Interactions
+    catalog: Catalog  # over the items of the log
+    policy: Policy
+    fitted: Fitted
+
+    def save(self, folder: Path, settings: EngineSettings, notes: list[str]) -> dict[str, Any]:
+        """Write into an existing folder; returns what its manifest should say of it."""
+        fitted = self.fitted
+        about = {
+            "settings": settings.model_dump(mode="json"),
+            "notes": notes,
+            "sources": [member.name for member in fitted.sources.members],
+            "has_ranker": fitted.ranker is not None,
+        }
+        (folder / _ABOUT).write_text(json.dumps(about, indent=1))
+        self.log.save(folder / "log")
+        self.catalog.save(folder / "catalog")
+        for member in fitted.sources.members:
+            own = folder / "sources" / member.name
+            own.mkdir(parents=True)
+            member.retriever.save(own)
+        (folder / "ranker").mkdir()
+        fitted.knowledge.statistics.save(folder / "ranker")
+        if fitted.ranker is not None:
+            fitted.ranker.save(folder / "ranker")
+        return {"users": len(self.log.users), "items": len(self.catalog)}
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple[Self, EngineSettings, list[str]]:
+        """What was saved, its settings and its notes."""
+        about = json.loads((folder / _ABOUT).read_text())
+        settings = EngineSettings.parse(about["settings"])
+        log = Interactions.load(folder / "log")
+        catalog = Catalog.load(folder / "catalog").over(log.items)
+        policy = Policy.of(catalog.available(), log.events, settings.events)
+        made = {member.name: member for member in make_sources(settings).members}
+        sources = Sources(tuple(made[name] for name in about["sources"]))
+        for member in sources.members:
+            member.retriever.load(folder / "sources" / member.name)
+        statistics = ItemStatistics.load(folder / "ranker")
+        knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
+        ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
+        return (
+            cls(log, catalog, policy, Fitted(sources, knowledge, ranker)),
+            settings,
+            about["notes"],
+        )

@@ -1,0 +1,216 @@
+"""NeuralRanker: learns a planted rule, the same from the same seed, and refuses NaN."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.features.arrays import Floats
+from recsys.features.errors import ArtifactError, TrainingError
+from recsys.ranking.lists import TrainingLists
+from recsys.ranking.neural import NeuralRanker, order
+
+NAMES = ("nearness", "price", "noise", "constant")
+
+
+def planted(n: int = 200, width: int = 8, seed: int = 0) -> TrainingLists:
+    """The candidate with the largest nearness minus price was chosen; some lists are short."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, width, 4)).astype(np.float32)
+    features[:, :, 3] = 7
+    filled = np.arange(width) < rng.integers(3, width + 1, (n, 1))
+    features[~filled] = 0
+    worth = np.where(filled, features[:, :, 0] - features[:, :, 1], -np.inf)
+    labels = np.zeros((n, width), np.float32)
+    np.put_along_axis(labels, worth.argmax(axis=1)[:, None], 1, axis=1)
+    return TrainingLists(features, labels, filled, NAMES, n, n, 0)
+
+
+def ranker(**settings: float) -> NeuralRanker:
+    return NeuralRanker(
+        **{
+            "hidden": (16,), "epochs": 12, "batch": 16, "learning_rate": 1e-2, "dropout": 0.0,
+            "device": "cpu", "seed": 3, **settings,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fitted() -> NeuralRanker:
+    return ranker().fit(planted())
+
+
+def scores_of(fitted: NeuralRanker, lists: TrainingLists) -> Floats:
+    return fitted.scores(lists.features, lists.names, lists.filled)
+
+
+def ndcg(scores: Floats, labels: Floats) -> float:
+    """Of lists with one chosen item each: 1 / log2(1 + its place), mean over lists."""
+    ranked = np.take_along_axis(labels, order(scores), axis=1)
+    return float((1 / np.log2(2 + ranked.argmax(axis=1))).mean())
+
+
+def test_it_learns_a_planted_rule(fitted: NeuralRanker) -> None:
+    unseen = planted(seed=9)
+    assert ndcg(scores_of(fitted, unseen), unseen.labels) > 0.98
+    assert ndcg(np.zeros(unseen.labels.shape, np.float32), unseen.labels) < 0.8
+    assert fitted.curve_[-1]["held out"] < fitted.curve_[0]["held out"]
+
+
+def test_the_same_seed_gives_the_same_scores() -> None:
+    one, same, other = (ranker(epochs=2, seed=seed).fit(planted(60)) for seed in (3, 3, 4))
+    lists = planted(60, seed=9)
+    np.testing.assert_array_equal(scores_of(one, lists), scores_of(same, lists))
+    assert not np.array_equal(scores_of(one, lists), scores_of(other, lists))
+
+
+def test_the_random_numbers_of_others_are_left_alone() -> None:
+    torch.manual_seed(11)
+    np.random.seed(11)  # noqa: NPY002
+    expected = torch.rand(3), np.random.rand(3)  # noqa: NPY002
+    torch.manual_seed(11)
+    np.random.seed(11)  # noqa: NPY002
+    ranker(epochs=1).fit(planted(20))
+    assert torch.equal(torch.rand(3), expected[0])
+    np.testing.assert_array_equal(np.random.rand(3), expected[1])  # noqa: NPY002
+
+
+def test_the_state_of_anothers_numbers_changes_nothing() -> None:
+    lists = planted(40)
+    scores = []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        scores.append(scores_of(ranker(epochs=2, dropout=0.3).fit(lists), lists))
+    np.testing.assert_array_equal(*scores)
+
+
+def test_the_lists_are_not_edited() -> None:
+    lists, fresh = planted(20), planted(20)
+    ranker(epochs=2).fit(lists)
+    for name in ("features", "labels", "filled"):
+        np.testing.assert_array_equal(getattr(lists, name), getattr(fresh, name))
+
+
+def test_it_stops_when_the_held_out_lists_stop_improving() -> None:
+    lists = planted(60)
+    rng = np.random.default_rng(0)
+    noise = np.zeros_like(lists.labels)
+    filled = lists.filled.sum(axis=1)
+    np.put_along_axis(noise, rng.integers(0, filled)[:, None], 1, axis=1)
+    learner = ranker(epochs=200, patience=2, hidden=(64,)).fit(replace(lists, labels=noise))
+    curve = [epoch["held out"] for epoch in learner.curve_]
+    assert len(curve) < 200
+    assert len(curve) == int(np.argmin(curve)) + 3
+
+
+def test_progress_is_told() -> None:
+    shares: list[float] = []
+    ranker(epochs=3, patience=9).fit(planted(40), shares.append)
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_a_feature_that_is_not_finite_is_named() -> None:
+    lists = planted(20)
+    for value in (np.nan, np.inf):
+        features = lists.features.copy()
+        features[3, 1, 1] = value
+        with pytest.raises(TrainingError, match=r"features are not finite: \['price'\]"):
+            ranker().fit(replace(lists, features=features))
+
+
+def test_a_loss_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(TrainingError, match=r"the loss of epoch \d+ is not finite"):
+        ranker(learning_rate=1e25).fit(planted(60))
+
+
+def test_lists_in_which_nothing_was_chosen_are_refused() -> None:
+    lists = planted(20)
+    with pytest.raises(TrainingError, match="not finite"):
+        ranker().fit(replace(lists, labels=np.zeros_like(lists.labels)))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_lists_are_refused(n: int) -> None:
+    lists = planted(n) if n else TrainingLists.none()
+    with pytest.raises(TrainingError, match=f"at least 2 lists.*got {n}"):
+        ranker().fit(lists)
+
+
+def test_two_lists_are_enough_to_go_on() -> None:
+    lists = planted(2)
+    assert np.isfinite(scores_of(ranker(epochs=1).fit(lists), lists)[lists.filled]).all()
+
+
+def test_scores_end_where_lists_end(fitted: NeuralRanker) -> None:
+    lists = planted(seed=9)
+    scores = scores_of(fitted, lists)
+    assert scores.dtype == np.float32
+    assert (np.isneginf(scores) == ~lists.filled).all()
+
+
+def test_scores_depend_on_neither_batch_nor_order(fitted: NeuralRanker) -> None:
+    lists = planted(600, seed=9)  # more candidates than are scored at once
+    scores = scores_of(fitted, lists)
+    for query in range(0, 600, 37):
+        one = slice(query, query + 1)
+        alone = fitted.scores(lists.features[one], NAMES, lists.filled[one])
+        np.testing.assert_allclose(alone, scores[one], rtol=1e-4, atol=1e-4)
+    backwards = fitted.scores(lists.features[:, ::-1], NAMES, lists.filled[:, ::-1])
+    np.testing.assert_allclose(backwards[:, ::-1], scores, rtol=1e-4, atol=1e-4)
+
+
+def test_a_feature_that_was_constant_is_ignored_when_it_is_not(fitted: NeuralRanker) -> None:
+    lists = planted(seed=9)
+    features = lists.features.copy()
+    features[:, :, 3] = 1e6
+    np.testing.assert_array_equal(
+        fitted.scores(features, NAMES, lists.filled), scores_of(fitted, lists)
+    )
+
+
+def test_candidates_that_cannot_be_scored_rank_last(fitted: NeuralRanker) -> None:
+    lists = planted(4, seed=9)
+    features = lists.features.copy()
+    features[0, 0, 0] = np.nan
+    scores = fitted.scores(features, NAMES, lists.filled)
+    assert scores[0, 0] == -np.inf
+    assert np.isfinite(scores[0, 1:3]).all()
+
+
+def test_no_lists_have_no_scores(fitted: NeuralRanker) -> None:
+    lists = planted(4)
+    none = fitted.scores(lists.features[:0], NAMES, lists.filled[:0])
+    assert none.shape == (0, 8)
+
+
+def test_other_features_are_refused(fitted: NeuralRanker) -> None:
+    lists = planted(4)
+    names = ("nearness", "price", "noise", "colour")
+    with pytest.raises(TrainingError, match=r"differ in \['colour', 'constant'\]"):
+        fitted.scores(lists.features, names, lists.filled)
+    with pytest.raises(TrainingError, match="other features"):
+        fitted.scores(lists.features, NAMES[::-1], lists.filled)
+
+
+def test_saved_and_loaded_it_scores_the_same(fitted: NeuralRanker, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    loaded = NeuralRanker(device="cpu").load(tmp_path)
+    lists = planted(seed=9)
+    np.testing.assert_array_equal(scores_of(loaded, lists), scores_of(fitted, lists))
+    assert loaded.names_ == NAMES
+    assert loaded.curve_ == fitted.curve_
+
+
+def test_weights_of_another_network_are_refused(fitted: NeuralRanker, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    about = (tmp_path / "ranker.json").read_text()
+    (tmp_path / "ranker.json").write_text(about.replace('"hidden": [16]', '"hidden": [17]'))
+    with pytest.raises(ArtifactError, match="does not fit"):
+        NeuralRanker(device="cpu").load(tmp_path)
+
+
+def test_equal_scores_keep_their_order() -> None:
+    scores = np.array([[1, 2, 1, -np.inf, 2]], np.float32)
+    assert order(scores).tolist() == [[1, 4, 0, 2, 3]]

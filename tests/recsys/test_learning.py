@@ -1,0 +1,224 @@
+"""Past moments: who had a past, what was chosen next, and that the two never mix."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.engine import Engine
+from recsys.features.columns import LogColumns
+from recsys.features.interactions import Interactions
+from recsys.features.reading import read_interactions
+from recsys.fitting import Fitting
+from recsys.learning import Moment, moment, moments_in_time, moments_of_last_items
+from recsys.policy import Policy
+from recsys.settings import EngineSettings
+from tests.shops import ordered_settings, orders, quick_settings, small_shop
+
+DAY = 86_400
+
+
+def log_in_time(*events: tuple[str, str, int]) -> Interactions:
+    """A log of (user, item, day)."""
+    rows = pl.DataFrame(events, schema=["user_id", "item_id", "day"], orient="row")
+    rows = rows.with_columns(at=1_600_000_000 + pl.col("day") * DAY)
+    return read_interactions(rows, LogColumns(time="at"))[0]
+
+
+def log_in_order(choices: dict[str, str]) -> Interactions:
+    return read_interactions(orders(choices), LogColumns(order="position"))[0]
+
+
+def told(moment: Moment) -> dict[str, tuple[str, str]]:
+    """Of each user the past and what was chosen, as letters."""
+    items, users = moment.past.items.ids, moment.past.users.ids
+    past, chosen = moment.histories, moment.chosen
+    return {
+        users[int(user)]: (
+            "".join(items[int(row)] for row in past.items[past.offsets[n] : past.offsets[n + 1]]),
+            "".join(
+                items[int(row)] for row in chosen.items[chosen.offsets[n] : chosen.offsets[n + 1]]
+            ),
+        )
+        for n, user in enumerate(past.users)
+    }
+
+
+def test_last_items_by_hand() -> None:
+    log = log_in_order({"ann": "abcd", "bob": "ba", "cat": "c"})
+    first, second = moments_of_last_items(log, 2)
+    assert told(first) == {"ann": ("abc", "d"), "bob": ("b", "a")}
+    assert told(second) == {"ann": ("ab", "c")}
+    assert len(first.past) == 5
+    assert len(second.past) == 4
+    assert first.left_out == second.left_out == 0
+
+
+def test_a_cut_in_time_by_hand() -> None:
+    log = log_in_time(
+        ("ann", "a", 0), ("ann", "b", 5), ("ann", "c", 6), ("ann", "b", 7), ("bob", "a", 1),
+        ("cat", "d", 6),
+    )  # fmt: skip
+    cutoff = int(log.times.min()) + 5 * DAY * 10**6
+    past, future = log.split_at(cutoff)
+    cut = moment(past, future, cutoff)
+    assert told(cut) == {"ann": ("a", "bc")}
+    assert cut.left_out == 1
+    assert cut.histories.now.tolist() == [cutoff]
+
+
+def test_stretches_of_time_follow_one_another() -> None:
+    log = log_in_time(*[("ann" if day % 2 else "bob", "abcd"[day % 4], day) for day in range(20)])
+    newest, older = moments_in_time(log, 2, 0.2)
+    days = (log.times - log.times.min()) // (DAY * 10**6)
+    assert newest.histories.now[0] > older.histories.now[0]
+    for cut in (newest, older):
+        now = cut.histories.now[0]
+        assert (cut.past.times < now).all()
+        assert len(cut.past) == (log.times < now).sum()
+    assert len(newest.past) - len(older.past) == 4
+    assert days.max() == 19
+
+
+def test_weights_of_one_item_are_its_greatest() -> None:
+    columns = LogColumns(order="position", event="event")
+    rows = orders({"ann": "abbb", "bob": "aa"}).with_columns(
+        event=pl.Series(["view", "view", "purchase", "cart", "view", "view"])
+    )
+    log, _ = read_interactions(rows, columns)
+    past, future = log.split_last(3)
+    cut = moment(past, future)
+    assert told(cut) == {"ann": ("a", "b")}
+    assert cut.chosen.weights.tolist() == [1]
+
+
+def test_only_targets_count_as_chosen() -> None:
+    columns = LogColumns(order="position", event="event")
+    rows = orders({"ann": "abc", "bob": "ab"}).with_columns(
+        event=pl.Series(["view", "view", "purchase", "view", "view"])
+    )
+    log, _ = read_interactions(rows, columns)
+    past, last = log.split_last(1)
+    targets = np.array([name == "purchase" for name in log.events])
+    assert told(moment(past, last, targets=targets)) == {"ann": ("ab", "c")}
+
+
+def test_a_sample_is_seeded_and_blocks_cover_all() -> None:
+    log = log_in_order({f"user {n:02}": "abcd" for n in range(20)})
+    (whole,) = moments_of_last_items(log, 1)
+    one, same = (whole.sample(5, np.random.default_rng(1)) for _ in range(2))
+    assert told(one) == told(same)
+    assert len(one.histories) == 5
+    assert whole.sample(20, np.random.default_rng(1)) is whole
+    blocks = [told(block) for block in whole.blocks(6)]
+    assert [len(block) for block in blocks] == [6, 6, 6, 2]
+    assert {user: each for block in blocks for user, each in block.items()} == told(whole)
+
+
+choices = st.dictionaries(
+    st.sampled_from(["ann", "bob", "cat", "dan"]),
+    st.text("abcde", min_size=1, max_size=6),
+    min_size=1,
+)
+
+
+@given(choices, st.integers(1, 3))
+def test_last_items_follow_their_definition(choices: dict[str, str], moments: int) -> None:
+    log = log_in_order(choices)
+    left = dict(choices)
+    for cut in moments_of_last_items(log, moments):
+        expected = {user: (own[:-1], own[-1]) for user, own in left.items() if len(own) > 1}
+        assert told(cut) == expected
+        left = {user: own[:-1] if len(own) > 1 else own for user, own in left.items()}
+        assert len(cut.past) == sum(map(len, left.values()))
+
+
+@given(choices, st.integers(0, 2**32 - 1))
+def test_the_past_of_last_items_never_sees_them(choices: dict[str, str], seed: int) -> None:
+    log = log_in_order(choices)
+    last = np.append(log.user_rows[1:] != log.user_rows[:-1], True) & (log.counts[log.user_rows] > 1)
+    items = log.item_rows.copy()
+    items[last] = np.random.default_rng(seed).integers(0, len(log.items), last.sum())
+    (one,), (other,) = (
+        moments_of_last_items(each, 1) for each in (log, replace(log, item_rows=items))
+    )
+    assert_same_past(one, other)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.integers(0, 30)),
+        min_size=6,
+        max_size=30,
+        unique=True,
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_past_in_time_never_sees_what_follows(
+    events: list[tuple[str, str, int]], seed: int
+) -> None:
+    log = log_in_time(*events)
+    (cut,) = moments_in_time(log, 1, 0.3)
+    start = int(np.quantile(log.times, 0.7, method="nearest"))
+    later = log.times >= start
+    items = log.item_rows.copy()
+    items[later] = np.random.default_rng(seed).permutation(items[later])
+    (other,) = moments_in_time(replace(log, item_rows=items), 1, 0.3)
+    assert_same_past(cut, other)
+
+
+def assert_same_past(one: Moment, other: Moment) -> None:
+    for name in ("user_rows", "item_rows", "event_codes", "times", "weights"):
+        np.testing.assert_array_equal(getattr(one.past, name), getattr(other.past, name))
+    for name in ("users", "offsets", "items", "events", "times", "weights", "now"):
+        np.testing.assert_array_equal(getattr(one.histories, name), getattr(other.histories, name))
+
+
+def fitting_of(settings: EngineSettings, rows: pl.DataFrame) -> tuple[Fitting, Interactions]:
+    log, catalog = Engine(settings).read(rows)
+    policy = Policy.of(catalog.available(), log.events, settings.events)
+    return Fitting(settings, catalog, policy), log
+
+
+def test_a_forced_time_without_a_clock_is_said_to_fall_back() -> None:
+    settings = ordered_settings(training={"holdout": "time"})
+    fitting, log = fitting_of(settings, orders({"ann": "abc", "bob": "bca"}))
+    _, notes = fitting.run(log)
+    assert "holdout = time needs a clock; the log has none" in notes
+    assert any("the ranker learns from each user's last items" in note for note in notes)
+
+
+def test_too_little_happened_lately_so_last_items_are_taken() -> None:
+    fitting, log = fitting_of(
+        EngineSettings.parse({"interactions": {"time": "time", "event": "event"}}),
+        small_shop().events.head(300),
+    )
+    _, notes = fitting.run(log)
+    assert any(note.startswith("the newest stretches of time give only") for note in notes)
+    assert any("the ranker learns from each user's last items" in note for note in notes)
+
+
+def test_positives_that_no_source_found_are_counted() -> None:
+    """Of four users' last items two are new to the log: no source can know them."""
+    choices = {"ann": "abx", "bob": "aby", "cat": "bac", "dan": "cba"}
+    settings = ordered_settings(
+        training={"moments": 1}, sources={"popular": {"use": False}, "als": {"use": False}}
+    )
+    fitting, log = fitting_of(settings, orders(choices))
+    _, notes = fitting.run(log)
+    assert (
+        "the ranker learns from each user's last items: 4 users, 4 chosen items, of which no "
+        "source had found 2; 2 lists" in notes
+    )
+
+
+def test_a_ranker_is_trained_from_enough_lists_only() -> None:
+    shop = small_shop()
+    for least, trained in ((2, True), (10_000, False)):
+        settings = quick_settings(training={"least_positives": least, "moments": 1})
+        engine = Engine(settings).fit(shop.events, shop.items)
+        assert (engine.learnt.fitted.ranker is not None) == trained
+        assert any(note.startswith("no ranker: ") for note in engine.notes) != trained
+    assert any(f"{least} are needed; lists are fused by rank" in note for note in engine.notes)

@@ -1,0 +1,153 @@
+"""Settings from Python and TOML, and what is said of wrong ones."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys.engine import Engine
+from recsys.features.columns import DEFAULT_EVENTS
+from recsys.features.errors import SettingsError
+from recsys.parts import make_ranker, make_sources
+from recsys.settings import DEFAULT_SOURCES, EngineSettings, TrainingSettings, source_tables
+
+CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"
+
+
+def test_defaults_make_an_engine() -> None:
+    settings = EngineSettings()
+    Engine(settings)
+    assert list(source_tables(settings)) == list(DEFAULT_SOURCES)
+    assert [member.name for member in make_sources(settings).members] == list(DEFAULT_SOURCES)
+    assert settings.events == dict(DEFAULT_EVENTS)
+
+
+def test_toml_and_python_say_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(
+        """
+        name = "shop"
+        seed = 7
+        [interactions]
+        user = "customer"
+        time = "at"
+        [catalog]
+        text = "title"
+        [events.gift]
+        weight = 2
+        offer_again = true
+        [sources.als]
+        factors = 32
+        [sources.popular]
+        use = false
+        [training]
+        moments = 3
+        """
+    )
+    python = EngineSettings.parse(
+        {
+            "name": "shop",
+            "seed": 7,
+            "interactions": {"user": "customer", "time": "at"},
+            "catalog": {"text": ["title"]},
+            "events": {"gift": {"weight": 2.0, "offer_again": True}},
+            "sources": {"als": {"factors": 32}, "popular": {"use": False}},
+            "training": TrainingSettings(moments=3),
+        }
+    )
+    assert EngineSettings.from_toml(path) == python
+
+
+def test_sources_are_laid_over_the_defaults() -> None:
+    settings = EngineSettings.parse(
+        {
+            "sources": {
+                "als": {"factors": 8},
+                "popular": {"use": False},
+                "looks": {"kind": "content", "vectors": "image", "depth": 7},
+            }
+        }
+    )
+    tables = source_tables(settings)
+    assert tables["als"] == {**DEFAULT_SOURCES["als"], "factors": 8}
+    assert "popular" not in tables
+    assert list(tables)[-1] == "looks"
+    assert "use" not in DEFAULT_SOURCES["popular"]  # the defaults are not edited
+    made = {member.name: member for member in make_sources(settings).members}
+    assert made["looks"].depth == 7
+
+
+def test_a_source_of_ones_own_needs_no_depth() -> None:
+    settings = EngineSettings.parse({"sources": {"more": {"kind": "als"}}})
+    assert source_tables(settings)["more"]["depth"] > 0
+
+
+def test_seed_and_device_reach_every_part_that_has_none_of_its_own() -> None:
+    settings = EngineSettings.parse(
+        {"seed": 5, "device": "cpu", "sources": {"more": {"kind": "als", "seed": 9}}}
+    )
+    made = {member.name: member.retriever for member in make_sources(settings).members}
+    assert (made["als"].seed, made["als"].device) == (5, "cpu")  # type: ignore[attr-defined]
+    assert made["more"].seed == 9  # type: ignore[attr-defined]
+    assert (make_ranker(settings).seed, make_ranker(settings).device) == (5, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = -1", "setting 'seed': .* got -1"),
+        ("sed = 1", r"unknown setting 'sed'; did you mean 'seed'\?"),
+        ("[interactons]\nuser = 'u'", "unknown setting 'interactons'; did you mean 'interactions'"),
+        ("[interactions]\nusr = 'u'", r"unknown setting 'interactions.usr'; did you mean 'user'\?"),
+        ("[catalog]\ntxt = 'u'", r"unknown setting 'catalog.txt'; did you mean 'text'\?"),
+        ("[events.view]\nweigth = 1", r"'events.view.weigth'; did you mean 'weight'\?"),
+        ("[events.view]\nweight = 0", "setting 'events.view.weight': .* got 0"),
+        ("[training]\nstretch = 0.7", "setting 'training.stretch': .* got 0.7"),
+        ("[training]\nholdout = 'random'", "setting 'training.holdout': .* got 'random'"),
+        ("[evaluation]\nprotocol = 'last'", "setting 'evaluation.protocol': .* got 'last'"),
+        ("[evaluation]\nk = 0", "setting 'evaluation.k': .* got 0"),
+        ("[sources.alz]\ndepth = 4", r"unknown source 'alz'; did you mean 'als'\?"),
+        ("[text]\nmodle = 'x'", r"unknown setting 'text.modle'; did you mean 'model'\?"),
+        ("[interactions]\ntime = 't'\norder = 'o'", "time and order exclude one another"),
+        ("seed =", "cannot be read as TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message) as raised:
+        EngineSettings.from_toml(path)
+    assert "shop.toml" in str(raised.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no settings file .*nothing.toml"):
+        EngineSettings.from_toml(tmp_path / "nothing.toml")
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
+    with pytest.raises(SettingsError, match="cannot be read as TOML"):
+        EngineSettings.from_toml(tmp_path / "latin.toml")
+    with pytest.raises(SettingsError, match="cannot be read as TOML"):
+        EngineSettings.from_toml(tmp_path)
+
+
+def test_settings_survive_json() -> None:
+    settings = EngineSettings.parse(
+        {
+            "catalog": {"text": ["title", "plot"], "flags": {"genres": ["drama", "war"]}},
+            "text": {"cache": "somewhere"},
+            "sources": {"als": {"factors": 8}},
+            "ranker": {"hidden": [8, 4]},
+        }
+    )
+    assert EngineSettings.parse(settings.model_dump(mode="json")) == settings
+
+
+def test_the_benchmarks_differ_in_their_data_only() -> None:
+    """The settings that learn are the defaults, the same on all sets."""
+    paths = sorted(CONFIGS.glob("*.toml"))
+    assert {path.stem for path in paths} >= {"amazon-beauty", "ml-1m", "ml-100k", "online-retail"}
+    default = EngineSettings()
+    for path in paths:
+        settings = EngineSettings.from_toml(path)
+        assert settings.name == path.stem
+        for name in ("events", "text", "sources", "ranker", "training", "seed"):
+            assert getattr(settings, name) == getattr(default, name), (path.name, name)
