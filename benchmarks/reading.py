@@ -7,13 +7,14 @@ The log is made in one process and read in another, so that the peak is that of 
 
 import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.machine import machine
 
 USERS_PER_ROW = 1 / 20
 ITEMS_PER_ROW = 1 / 200
@@ -33,7 +34,7 @@ def main() -> None:
             f"peak {measured['peak_gb']:.2f} GB"
         )
         if options.json is not None:
-            options.json.write_text(json.dumps(measured, indent=2) + "\n")
+            options.json.write_text(json.dumps({**machine(), **measured}, indent=2) + "\n")
 
 
 def _options() -> argparse.Namespace:
@@ -52,7 +53,7 @@ def _measure(rows: int, shuffled: bool) -> dict[str, float | str]:
         this = [sys.executable, "-m", "benchmarks.reading", "--rows", str(rows)]
         subprocess.run([*this, "--make", log, *(["--shuffled"] if shuffled else [])], check=True)
         done = subprocess.run([*this, "--read", log], check=True, capture_output=True, text=True)
-    return {**json.loads(done.stdout), "shuffled": shuffled, "machine": platform.platform()}
+    return {**json.loads(done.stdout), "shuffled": shuffled}
 
 
 def _make(path: Path, rows: int, shuffled: bool) -> None:

@@ -52,7 +52,7 @@ def assemble(
         item_rows=known.rows(item_ids)[item_places[order]],
         event_codes=codes[order],
         times=times[order],
-        weights=_weights(rows, names, codes, events)[order],
+        weights=weights_of(rows, names, codes, events)[order],
         events=names,
         clock=clock,
     )
@@ -138,7 +138,7 @@ def _event_codes(
     return names, place.astype(np.uint8)[codes]
 
 
-def _weights(
+def weights_of(
     rows: pl.DataFrame,
     names: tuple[str, ...],
     codes: NDArray[np.uint8],

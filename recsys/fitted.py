@@ -1,5 +1,7 @@
 """What an engine has learnt, and the one path from histories to ranked candidates."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,9 @@ from recsys.ranking.neural import NeuralRanker, order
 from recsys.ranking.pair_features import Knowledge, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.sources import Sources
+from recsys.retrieval.sources import PASSING, Sources
+
+_log = logging.getLogger("recsys")
 
 BLOCK_CELLS = 8_000_000
 """Queries x items that one block may span: it bounds the memory of dense scores (32 MB)."""
@@ -52,22 +56,31 @@ class Fitted:
     def rank(self, histories: Histories, allowed: Allowed, k: int) -> Ranked:
         """Both stages: at most `k` items for each history."""
         candidates, failed = self.candidates(histories, allowed, k)
-        fused = np.where(candidates.filled, fused_scores(candidates), np.float32(-np.inf))
         known = histories.lengths > 0
         if self.ranker is None or failed or not known.any():
-            nobody = np.zeros(len(histories), bool)
-            return Ranked(candidates.top(k), fused[:, :k], nobody, tuple(failed))
-        features, names = self.features(histories, candidates)
+            return _fused(candidates, k, failed)
+        try:
+            features, names = self.features(histories, candidates)
+        except PASSING as error:
+            _log.error("features failed and lists are fused by rank: %s", error)
+            return _fused(candidates, k, ["one, while it gave scores"])
         scores = self.ranker.scores(features, names, candidates.filled)
-        scores = np.where(known[:, None], scores, fused)
+        scores = np.where(known[:, None], scores, fused_scores(candidates))
         places = order(scores)[:, :k]
-        return Ranked(candidates.at(places), np.take_along_axis(scores, places, axis=1), known, ())
+        top = np.take_along_axis(scores, places, axis=1)
+        return Ranked(candidates.at(places), top, known, ())
+
+
+def _fused(candidates: Candidates, k: int, failed: Sequence[str]) -> Ranked:
+    """The order of the union, where there is no ranker to ask."""
+    nobody = np.zeros(len(candidates), bool)
+    return Ranked(candidates.top(k), fused_scores(candidates)[:, :k], nobody, tuple(failed))
 
 
 def fused_scores(candidates: Candidates) -> Floats:
-    """(b, w) 1 / (1 + place): an order to read, not a probability."""
+    """(b, w) 1 / (1 + place), -inf where PAD: an order to read, not a probability."""
     places = np.arange(candidates.items.shape[1], dtype=np.float32)
-    return np.broadcast_to(1 / (1 + places), candidates.items.shape)
+    return np.where(candidates.filled, 1 / (1 + places), np.float32(-np.inf))
 
 
 def block_size(items: int) -> int:

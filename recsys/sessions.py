@@ -7,15 +7,19 @@ import numpy as np
 import polars as pl
 
 from recsys.features import ragged
+from recsys.features.accepted import weights_of
 from recsys.features.arrays import PAD, Array
 from recsys.features.columns import EventType, LogColumns
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.times import parse_times
 from recsys.features.vocabulary import Vocabulary, as_ids
 
 Sessions = pl.DataFrame | Mapping[str, Sequence[str]] | Mapping[int, Sequence[int]]
 """Events with the columns of the log, or the item ids of each session, the oldest first."""
+
+_TIME = "__time"  # a name that no column of a session has
 
 
 @dataclass(frozen=True)
@@ -32,38 +36,61 @@ def read_sessions(
 ) -> ReadSessions:
     """Read sessions; unknown items are left out and counted, unknown events are a DataError.
 
-    Without a column of time or order the events of a session count in the order of their rows.
+    Times, weights and quantities count where the sessions bring those columns; without time or
+    order the events of a session count in the order of their rows, as if they happened now.
     """
     table = _as_table(sessions, columns)
     missing = {columns.user, columns.item} - set(table.columns)
     if missing:
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
-    by = next(
-        (c for c in (columns.time, columns.order) if c is not None and c in table.columns), None
-    )
-    if by is not None:
-        table = table.sort(by, maintain_order=True)
+    table = _in_order(table, columns, log)
     names = table[columns.user].unique(maintain_order=True)
     items = log.items.rows(as_ids(table[columns.item], "item"))
     session = Vocabulary(names, "session").rows(table[columns.user])
-    codes = _codes(table, columns, log)
     order = np.argsort(session, kind="stable")
     order = order[items[order] != PAD]
     known = np.bincount(session[order], minlength=len(names))
-    weights = np.array([events.get(name, EventType()).weight for name in log.events], np.float32)
-    now = int(log.times.max(initial=0))
+    codes, times = _codes(table, columns, log), table[_TIME].to_numpy()
+    weights = weights_of(_amounts(table, columns), log.events, codes, events)
+    now = np.full(len(names), log.times.max(initial=0), np.int64)
+    np.maximum.at(now, session, times)
     histories = Histories(
         users=np.full(len(names), PAD, np.int32),
         offsets=ragged.offsets_of(known),
         items=items[order],
         events=codes[order],
-        times=np.full(len(order), now, np.int64),
-        weights=weights[codes[order]],
-        now=np.full(len(names), now, np.int64),
+        times=times[order],
+        weights=weights[order],
+        now=now,
     )
     given = table[columns.item].is_not_null().to_numpy()  # an empty session is a row without item
     total = np.bincount(session[given], minlength=len(names))
     return ReadSessions(names, histories, _remarks(total - known, known))
+
+
+def _in_order(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> pl.DataFrame:
+    """The rows by time or order, with their moments as the log counts them."""
+    end = pl.lit(int(log.times.max(initial=0)))
+    if columns.order in table.columns:
+        table = table.sort(columns.order, maintain_order=True)
+    if log.clock != "time" or columns.time not in table.columns or not len(table):
+        return table.with_columns(end.alias(_TIME))
+    moments = parse_times(table.lazy(), str(columns.time), columns.time_format)
+    table = table.with_columns(moments.value.alias(_TIME))
+    if table[_TIME].null_count():
+        raise DataError(f"sessions hold {table[_TIME].null_count()} times that cannot be read")
+    return table.sort(_TIME, maintain_order=True)
+
+
+def _amounts(table: pl.DataFrame, columns: LogColumns) -> pl.DataFrame:
+    """The columns of weight and quantity under those names, as far as the sessions bring them."""
+    named = {"weight": columns.weight, "quantity": columns.quantity}
+    there = [pl.col(c).alias(name) for name, c in named.items() if c and c in table.columns]
+    amounts = table.select(there)
+    for column in amounts.get_columns():
+        if column.null_count() or not (column.is_finite() & (column > 0)).all():
+            raise DataError(f"a session's {column.name} must be a number above 0")
+    return amounts
 
 
 def _as_table(sessions: Sessions, columns: LogColumns) -> pl.DataFrame:
@@ -97,11 +124,9 @@ def _codes(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> Array
 
 def _remarks(unknown: Array, known: Array) -> pl.Series:
     left_out, kept = pl.lit(pl.Series(unknown)), pl.lit(pl.Series(known))
-    said = pl.when(left_out > 0).then(pl.format("{} events of unknown items left out", left_out))
-    silent = pl.when(kept == 0).then(
-        pl.when(left_out > 0)
-        .then(pl.lit("popular items"))
-        .otherwise(pl.lit("no events: popular items"))
-    )
-    joined = pl.concat_str([said, silent], separator="; ", ignore_nulls=True)
+    some = pl.when(left_out > 0)
+    said = some.then(pl.format("{} events of unknown items left out", left_out))
+    nothing = some.then(pl.lit("popular items")).otherwise(pl.lit("no events: popular items"))
+    parts = [said, pl.when(kept == 0).then(nothing)]
+    joined = pl.concat_str(parts, separator="; ", ignore_nulls=True)
     return pl.select(pl.when(joined != "").then(joined).alias("note")).to_series()

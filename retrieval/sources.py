@@ -18,6 +18,9 @@ from recsys.retrieval.union import union
 
 _log = logging.getLogger("recsys")
 
+PASSING = (RuntimeError, ValueError, MemoryError, OSError)
+"""What a source may fail with while the others go on."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -52,7 +55,10 @@ class Sources:
         catalog: Catalog,
         step: Callable[[str], None] = lambda name: None,
     ) -> tuple["Sources", list[str]]:
-        """Fit every source; returns those that could be, and why the others were left out."""
+        """Fit every source; returns those that could be, and why the others were left out.
+
+        Raises DataError where none is left that offers candidates.
+        """
         fitted, notes = [], []
         for member in self.members:
             step(member.name)
@@ -61,7 +67,10 @@ class Sources:
                 fitted.append(member)
             except DataError as error:
                 notes.append(f"source {member.name!r} is left out: {error}")
-        return Sources(tuple(fitted)), notes
+        left = Sources(tuple(fitted))
+        if not left.offering:
+            raise DataError(f"no source is left that offers candidates: {'; '.join(notes)}")
+        return left, notes
 
     def retrieve(
         self, histories: Histories, allowed: Allowed, least: int = 0
@@ -76,7 +85,7 @@ class Sources:
             k = min(max(member.depth, least), len(allowed.mask))
             try:
                 lists.append(member.retriever.retrieve(histories, k, allowed))
-            except (RuntimeError, ValueError, MemoryError, OSError) as error:
+            except PASSING as error:
                 _log.error("source %r failed and is passed over: %s", member.name, error)
                 lists.append(_nothing(histories, member.name))
                 failed.append(member.name)

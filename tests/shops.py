@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
 from recsys.settings import EngineSettings
@@ -89,3 +90,8 @@ def listed(table: pl.DataFrame) -> dict[Any, list[Any]]:
     for user, item in table.select("user_id", "item_id").iter_rows():
         lists.setdefault(user, []).extend([] if item is None else [item])
     return lists
+
+
+def assert_same_lists(lists: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Equal tables, but for the last digits of scores."""
+    assert_frame_equal(lists, expected, rel_tol=1e-3, abs_tol=1e-4)

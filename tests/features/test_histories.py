@@ -46,13 +46,6 @@ def test_the_last_items_newest_first(log):
     assert last.tolist() == [[0, 1], [2, PAD], [2, 1]]
 
 
-def test_blocks_are_all_queries_in_order(log):
-    histories = Histories.of(log, rows(0, 1, 2))
-    blocks = list(histories.blocks(2))
-    assert [block.users.tolist() for block in blocks] == [[0, 1], [2]]
-    assert [block.items.tolist() for block in blocks] == [[0, 1, 0, 2], [1, 2]]
-
-
 def test_the_matrix_sums_weights(log):
     assert Histories.of(log, rows(0, 1)).matrix(3).toarray().tolist() == [[3, 1, 0], [0, 0, 1]]
 

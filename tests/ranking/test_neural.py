@@ -10,7 +10,9 @@ import torch
 from recsys.features.arrays import Floats
 from recsys.features.errors import ArtifactError, TrainingError
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.network import softmax_loss
 from recsys.ranking.neural import NeuralRanker, order
+from recsys.ranking.training import _split
 
 NAMES = ("nearness", "price", "noise", "constant")
 
@@ -93,16 +95,31 @@ def test_the_lists_are_not_edited() -> None:
         np.testing.assert_array_equal(getattr(lists, name), getattr(fresh, name))
 
 
+def at_random(lists: TrainingLists) -> TrainingLists:
+    """The same lists with a candidate chosen that nothing speaks for."""
+    labels = np.zeros_like(lists.labels)
+    places = np.random.default_rng(0).integers(0, lists.filled.sum(axis=1))
+    np.put_along_axis(labels, places[:, None], 1, axis=1)
+    return replace(lists, labels=labels)
+
+
 def test_it_stops_when_the_held_out_lists_stop_improving() -> None:
-    lists = planted(60)
-    rng = np.random.default_rng(0)
-    noise = np.zeros_like(lists.labels)
-    filled = lists.filled.sum(axis=1)
-    np.put_along_axis(noise, rng.integers(0, filled)[:, None], 1, axis=1)
-    learner = ranker(epochs=200, patience=2, hidden=(64,)).fit(replace(lists, labels=noise))
+    learner = ranker(epochs=200, patience=2, hidden=(64,)).fit(at_random(planted(60)))
     curve = [epoch["held out"] for epoch in learner.curve_]
     assert len(curve) < 200
     assert len(curve) == int(np.argmin(curve)) + 3
+
+
+def test_the_best_epoch_is_kept() -> None:
+    lists = at_random(planted(60))
+    learner = ranker(learning_rate=5e-2, hidden=(64,), held_out=0.5).fit(lists)
+    curve = [epoch["held out"] for epoch in learner.curve_]
+    assert curve[-1] > min(curve), "the last epoch is the best: nothing is shown"
+    _, held = _split(60, 0.5, np.random.default_rng(learner.seed))
+    scores = scores_of(learner, lists)[held]
+    arrays = (torch.from_numpy(each[held]) for each in (lists.labels, lists.filled))
+    loss = softmax_loss(torch.from_numpy(scores), *arrays).item()
+    assert loss == pytest.approx(min(curve), rel=1e-5)
 
 
 def test_progress_is_told() -> None:

@@ -109,7 +109,12 @@ def test_a_truncated_missing_or_added_file_is_refused(saved: Path) -> None:
 
 def test_a_changed_file_is_refused_before_it_is_parsed(saved: Path) -> None:
     """What a parser would run or choke on is never given to it: the hash speaks first."""
-    for name in ("engine.json", "log/events.npz", "log/users.parquet", "ranker/network.safetensors"):
+    for name in (
+        "engine.json",
+        "log/events.npz",
+        "log/users.parquet",
+        "ranker/network.safetensors",
+    ):
         path = saved / name
         content = path.read_bytes()
         if path.suffix == ".npz":

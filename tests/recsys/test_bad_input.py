@@ -136,7 +136,9 @@ def test_ids_of_another_type_than_the_log_has(asked: Any) -> None:
 
 
 def test_weights_that_are_not_finite_are_rejected_and_counted() -> None:
-    log = orders(CHOICES).with_columns(stars=pl.Series([float("nan"), float("inf"), -1.0, 0.0, *[2.0] * 5]))
+    log = orders(CHOICES).with_columns(
+        stars=pl.Series([float("nan"), float("inf"), -1.0, 0.0, *[2.0] * 5])
+    )
     engine = fit(log, interactions={"order": "position", "weight": "stars"})
     said = "\n".join(engine.notes)
     assert "log: 9 rows read, 5 kept, 4 rejected" in said
@@ -247,7 +249,9 @@ def test_a_catalogue_without_text() -> None:
     items = pl.DataFrame({"item_id": list("abcd"), "kind": list("xxyy")})
     engine = fit(orders(CHOICES), items, catalog={"category": "kind"})
     assert any(
-        note.startswith("source 'content' is left out: the source 'content' needs catalogue vectors")
+        note.startswith(
+            "source 'content' is left out: the source 'content' needs catalogue vectors"
+        )
         for note in engine.notes
     )
     assert listed(engine.recommend(["ann", "bob"])) == {"ann": ["d"], "bob": ["a"]}
@@ -362,40 +366,3 @@ def test_nothing_to_score() -> None:
     log, catalog = engine.read(orders({"ann": "aa", "bob": "bb", "cat": "cc"}))
     with pytest.raises(DataError, match="nobody chose an item that might have been offered"):
         evaluate(engine, log, catalog, EvaluationSettings())
-
-
-@pytest.mark.parametrize(
-    ("sources", "message"),
-    [
-        ({"nxt": {"depth": 5}}, r"unknown source 'nxt'; did you mean 'next'\?"),
-        ({"mine": {"kind": "alss"}}, r"unknown kind 'alss' of sources.mine; did you mean 'als'\?"),
-        ({"als": {"factor": 5}}, r"unknown setting 'sources.als.factor'; did you mean 'factors'\?"),
-        ({"als": {"factors": "many"}}, r"setting 'sources.als.factors': .* got 'many'"),
-        ({"als": {"factors": 2.5}}, r"setting 'sources.als.factors': .* got 2.5"),
-        ({"als": {"depth": -1}}, "setting 'sources.als.depth' must be 0 or more; got -1"),
-        ({"als": {"depth": "all"}}, "setting 'sources.als.depth' must be"),
-        ({"als": {"depth": True}}, "setting 'sources.als.depth' must be"),
-        ({"als": {"use": "no"}}, "setting 'sources.als.use' must be true or false; got 'no'"),
-        ({"als": 5}, "setting 'sources.als'.*dictionary; got 5"),
-        ({"content": {"last": 0}}, "last must be at least 1; got 0"),
-        (
-            {name: {"depth": 0} for name in ("next", "wide", "als", "content", "popular")},
-            "no source offers candidates; give at least one a depth above 0",
-        ),
-    ],
-)
-def test_a_wrong_source(sources: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        Engine(ordered_settings(sources=sources))
-
-
-def test_a_wrong_ranker() -> None:
-    with pytest.raises(SettingsError, match=r"'ranker.epoch'; did you mean 'epochs'\?"):
-        Engine(ordered_settings(ranker={"epoch": 3}))
-    with pytest.raises(SettingsError, match=r"setting 'ranker.hidden'.* got 'wide'"):
-        Engine(ordered_settings(ranker={"hidden": "wide"}))
-
-
-def test_an_unknown_device() -> None:
-    with pytest.raises(SettingsError, match="device"):
-        Engine(ordered_settings(device="tpu")).fit(orders(CHOICES))

@@ -138,7 +138,9 @@ def test_last_items_follow_their_definition(choices: dict[str, str], moments: in
 @given(choices, st.integers(0, 2**32 - 1))
 def test_the_past_of_last_items_never_sees_them(choices: dict[str, str], seed: int) -> None:
     log = log_in_order(choices)
-    last = np.append(log.user_rows[1:] != log.user_rows[:-1], True) & (log.counts[log.user_rows] > 1)
+    last = np.append(log.user_rows[1:] != log.user_rows[:-1], True) & (
+        log.counts[log.user_rows] > 1
+    )
     items = log.item_rows.copy()
     items[last] = np.random.default_rng(seed).integers(0, len(log.items), last.sum())
     (one,), (other,) = (

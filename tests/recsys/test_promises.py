@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from recsys.ranking import pair_features as features_module
 from recsys.retrieval.candidates import Candidates
 from recsys.settings import EngineSettings, EvaluationSettings
 from tests.shops import (
-    CATALOG,
     SOURCES,
+    assert_same_lists,
     fitted_engine,
     listed,
     ordered_engine,
@@ -88,7 +89,9 @@ def test_the_last_items_change_nothing(tmp_path: Path) -> None:
 
 
 def with_other_last_items(log: Interactions) -> Interactions:
-    last = np.append(log.user_rows[1:] != log.user_rows[:-1], True) & (log.counts[log.user_rows] > 1)
+    last = np.append(log.user_rows[1:] != log.user_rows[:-1], True) & (
+        log.counts[log.user_rows] > 1
+    )
     items = log.item_rows.copy()
     items[last] = np.random.default_rng(0).integers(0, len(log.items), last.sum())
     return replace(log, item_rows=items)
@@ -102,7 +105,9 @@ def assert_equally_learnt(one: Engine, other: Engine, folder: Path) -> None:
     histories = Histories.of(one.learnt.log, np.arange(len(users), dtype=np.int32))
     features = []
     for engine in (one, other):
-        candidates, _ = engine.learnt.fitted.candidates(histories, engine.learnt.policy.allowed(histories), 10)
+        candidates, _ = engine.learnt.fitted.candidates(
+            histories, engine.learnt.policy.allowed(histories), 10
+        )
         features.append(engine.learnt.fitted.features(histories, candidates)[0])
     np.testing.assert_array_equal(*features)
 
@@ -112,12 +117,8 @@ def test_what_changes_before_the_cutoff_is_noticed(tmp_path: Path) -> None:
     shop = small_shop()
     start = shop.events["time"].min()
     engines = [fitted_engine()]
-    engines.append(
-        Engine(quick_settings()).fit(another_future(shop.events, start, 0), shop.items)
-    )
-    first, second = (
-        bytes_learnt(engine, tmp_path / str(n)) for n, engine in enumerate(engines)
-    )
+    engines.append(Engine(quick_settings()).fit(another_future(shop.events, start, 0), shop.items))
+    first, second = (bytes_learnt(engine, tmp_path / str(n)) for n, engine in enumerate(engines))
     changed = {name for name in first if first[name] != second.get(name)}
     assert {
         "sources/als/als.npz",
@@ -208,7 +209,7 @@ def test_a_new_process_says_the_same(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "engine"), str(target)]
     subprocess.run(command, cwd=ROOT, check=True)
     lists = engine.recommend([*engine.users, "nobody"])
-    assert_frame_equal(pl.read_parquet(target), lists, rel_tol=1e-4)
+    assert_same_lists(pl.read_parquet(target), lists)
 
 
 # What is offered, and what is said of it.
@@ -344,11 +345,8 @@ def test_who_is_offered_nothing_has_one_row_without_an_item() -> None:
 @pytest.mark.parametrize("k", [1, 119, 120, 121, 1000])
 def test_padding_of_the_libraries_never_leaks_as_item_0(k: int) -> None:
     """implicit pads with item 0, faiss with -1: neither may stand on a list twice or at all."""
-    shop = small_shop()
-    first = fitted_engine().items[0]
-    stock = shop.items.with_columns(available=pl.col("item_id") != first)
-    events = shop.events.filter(pl.col("item_id") != first)
-    engine = padded_engine(events, stock)
+    engine = padded_engine()
+    first = engine.items[0]
     table = engine.recommend([*engine.users[:20], "nobody"], k=k)
     assert first not in set(table["item_id"])
     assert table.select(pl.struct("user_id", "item_id").is_duplicated().any()).item() is False
@@ -359,16 +357,14 @@ def test_padding_of_the_libraries_never_leaks_as_item_0(k: int) -> None:
         assert not similar.select(pl.struct("item_id", "similar_id").is_duplicated().any()).item()
 
 
-ENGINES: dict[str, Engine] = {}
-
-
-def padded_engine(events: pl.DataFrame, items: pl.DataFrame) -> Engine:
-    """Fitted once: item 0 of the vocabulary is in the catalogue, out of stock, without events."""
-    if "padded" not in ENGINES:
-        deep = {name: {**table, "depth": 500} for name, table in SOURCES.items()}
-        settings = quick_settings(sources=deep, catalog=CATALOG)
-        ENGINES["padded"] = Engine(settings).fit(events, items)
-    return ENGINES["padded"]
+@cache
+def padded_engine() -> Engine:
+    """Item 0 of its vocabulary is in the catalogue, out of stock and without events."""
+    shop, first = small_shop(), fitted_engine().items[0]
+    stock = shop.items.with_columns(available=pl.col("item_id") != first)
+    deep = {name: {**table, "depth": 500} for name, table in SOURCES.items()}
+    settings = quick_settings(sources=deep)
+    return Engine(settings).fit(shop.events.filter(pl.col("item_id") != first), stock)
 
 
 def test_item_0_is_offered_where_it_belongs() -> None:

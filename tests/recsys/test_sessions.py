@@ -1,13 +1,22 @@
 """Sessions: events that a request brings along take the same path as a stored history."""
 
+import numpy as np
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
+from recsys.features.columns import LogColumns
 from recsys.features.errors import DataError
+from recsys.features.histories import Histories
 from recsys.sessions import Sessions, read_sessions
-from tests.shops import fitted_engine, listed, ordered_engine, quick_settings, small_shop
+from tests.shops import (
+    assert_same_lists,
+    fitted_engine,
+    listed,
+    ordered_engine,
+    quick_settings,
+    small_shop,
+)
 
 CHOICES = {"ann": "abcd", "bob": "bcda", "cat": "cdab", "dan": "dabc"}
 
@@ -40,7 +49,10 @@ def test_a_table_is_sorted_by_its_order(letters: Engine) -> None:
         {"user_id": ["y", "x", "y", "x"], "item_id": list("abcd"), "position": [2, 2, 1, 1]}
     )
     assert read(letters, table) == {"y": (["c", "a"], None), "x": (["d", "b"], None)}
-    assert read(letters, table.drop("position")) == {"y": (["a", "c"], None), "x": (["b", "d"], None)}
+    assert read(letters, table.drop("position")) == {
+        "y": (["a", "c"], None),
+        "x": (["b", "d"], None),
+    }
 
 
 def test_sessions_are_answered_in_the_order_in_which_they_came() -> None:
@@ -113,7 +125,7 @@ def test_a_history_sent_along_gives_the_list_of_the_stored_one() -> None:
     theirs = events.filter(pl.col("user_id").is_in(users.implode()))
     sent = engine.recommend(sessions=theirs, k=10)
     stored = engine.recommend(theirs["user_id"].unique(maintain_order=True), k=10)
-    assert_frame_equal(sent, stored, rel_tol=1e-3)
+    assert_same_lists(sent, stored)
 
 
 def test_sessions_together_or_alone() -> None:
@@ -123,3 +135,23 @@ def test_sessions_together_or_alone() -> None:
     together = engine.recommend(sessions=sessions)
     alone = pl.concat(engine.recommend(sessions={name: own}) for name, own in sessions.items())
     assert listed(alone) == listed(together)
+
+
+def test_a_stored_history_sent_as_a_session_is_the_same_history() -> None:
+    """With a clock too: times, events and quantities count as those of the log do."""
+    engine, events = fitted_engine(), small_shop().events
+    user = events["user_id"][0]
+    sent = events.filter(pl.col("user_id") == user)
+    settings, log = engine.settings, engine.learnt.log
+    found = read_sessions(sent, settings.interactions, log, settings.events).histories
+    stored = Histories.of(log, log.users.rows([user]))
+    for name in ("offsets", "items", "events", "times", "weights", "now"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(stored, name), name)
+
+
+def test_a_quantity_that_is_no_number_above_zero_is_an_error() -> None:
+    columns = LogColumns(quantity="pieces")
+    log = ordered_engine(CHOICES).learnt.log
+    table = pl.DataFrame({"user_id": ["x"], "item_id": ["a"], "pieces": [0.0]})
+    with pytest.raises(DataError, match="quantity must be a number above 0"):
+        read_sessions(table, columns, log, {})

@@ -1,6 +1,7 @@
 """Settings from Python and TOML, and what is said of wrong ones."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from recsys.features.columns import DEFAULT_EVENTS
 from recsys.features.errors import SettingsError
 from recsys.parts import make_ranker, make_sources
 from recsys.settings import DEFAULT_SOURCES, EngineSettings, TrainingSettings, source_tables
+from tests.shops import ordered_settings, orders
 
 CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"
 
@@ -120,7 +122,7 @@ def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, message
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there is no settings file .*nothing.toml"):
+    with pytest.raises(SettingsError, match=r"there is no settings file .*nothing\.toml"):
         EngineSettings.from_toml(tmp_path / "nothing.toml")
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
     with pytest.raises(SettingsError, match="cannot be read as TOML"):
@@ -151,3 +153,40 @@ def test_the_benchmarks_differ_in_their_data_only() -> None:
         assert settings.name == path.stem
         for name in ("events", "text", "sources", "ranker", "training", "seed"):
             assert getattr(settings, name) == getattr(default, name), (path.name, name)
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({"nxt": {"depth": 5}}, r"unknown source 'nxt'; did you mean 'next'\?"),
+        ({"mine": {"kind": "alss"}}, r"unknown kind 'alss' of sources.mine; did you mean 'als'\?"),
+        ({"als": {"factor": 5}}, r"unknown setting 'sources.als.factor'; did you mean 'factors'\?"),
+        ({"als": {"factors": "many"}}, r"setting 'sources.als.factors': .* got 'many'"),
+        ({"als": {"factors": 2.5}}, r"setting 'sources.als.factors': .* got 2.5"),
+        ({"als": {"depth": -1}}, "setting 'sources.als.depth' must be 0 or more; got -1"),
+        ({"als": {"depth": "all"}}, "setting 'sources.als.depth' must be"),
+        ({"als": {"depth": True}}, "setting 'sources.als.depth' must be"),
+        ({"als": {"use": "no"}}, "setting 'sources.als.use' must be true or false; got 'no'"),
+        ({"als": 5}, "setting 'sources.als'.*dictionary; got 5"),
+        ({"content": {"last": 0}}, "last must be at least 1; got 0"),
+        (
+            {name: {"depth": 0} for name in ("next", "wide", "als", "content", "popular")},
+            "no source offers candidates; give at least one a depth above 0",
+        ),
+    ],
+)
+def test_a_wrong_source(sources: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Engine(ordered_settings(sources=sources))
+
+
+def test_a_wrong_ranker() -> None:
+    with pytest.raises(SettingsError, match=r"'ranker.epoch'; did you mean 'epochs'\?"):
+        Engine(ordered_settings(ranker={"epoch": 3}))
+    with pytest.raises(SettingsError, match=r"setting 'ranker.hidden'.* got 'wide'"):
+        Engine(ordered_settings(ranker={"hidden": "wide"}))
+
+
+def test_an_unknown_device() -> None:
+    with pytest.raises(SettingsError, match="device"):
+        Engine(ordered_settings(device="tpu")).fit(orders({"ann": "abc"}))

@@ -9,7 +9,7 @@ from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.vocabulary import Vocabulary
-from recsys.fitted import Fitted, Ranked
+from recsys.fitted import Ranked
 from recsys.retrieval.candidates import Candidates
 from recsys.tables import Asked, as_table, no_table, single_lists
 from tests.shops import ordered_engine
@@ -76,7 +76,8 @@ def test_all_that_is_unusual_is_said_in_one_note(engine: Engine) -> None:
     who = Asked(pl.Series(["new"]), asked(engine, "nobody").histories, pl.Series(["unknown user"]))
     (note,) = table(engine, who, own, 2, failed=("als", "content"))["note"]
     assert note == (
-        "unknown user; 1 of 2 items: stock and policy leave 2 to offer; failed sources: als, content"
+        "unknown user; 1 of 2 items: stock and policy leave 2 to offer; "
+        "failed sources: als, content"
     )
 
 
@@ -94,11 +95,10 @@ def test_asked_in_blocks_is_asked_in_order(engine: Engine) -> None:
     assert blocks[1].histories.items.tolist() == who.histories.items[4:].tolist()
 
 
-def test_the_lists_of_one_source(engine: Engine) -> None:
+def test_the_lists_of_one_source() -> None:
     items = np.array([[1, 0], [2, PAD]], np.int32)
     scores = np.array([[2.0, 1.0], [3.0, -np.inf]], np.float32)
     own = Candidates.of_one(np.full(2, PAD, np.int32), items, scores, "next")
     catalog = Catalog.empty(Vocabulary.of(["a", "b", "c"], "item"))
     rows = single_lists(pl.Series(["x", "y"]), own, catalog)
     assert rows.rows() == [("x", "b", 1, 2.0), ("x", "a", 2, 1.0), ("y", "c", 1, 3.0)]
-    assert isinstance(engine.learnt.fitted, Fitted)

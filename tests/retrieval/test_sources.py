@@ -46,6 +46,12 @@ def test_an_unfit_source_is_left_out_with_a_note() -> None:
     assert steps == ["content", "popular"]
 
 
+def test_where_no_source_is_left_the_reason_is_told() -> None:
+    sources = Sources((Source(Content(), 3), Source(CoVisit(), 0)))
+    with pytest.raises(DataError, match=r"no source is left that offers.*'content' needs"):
+        sources.fit(LOG, CATALOG)
+
+
 @pytest.mark.parametrize(
     "error",
     [RuntimeError("CUDA out of memory"), MemoryError(), ValueError("shape"), OSError("gone")],
