@@ -77,7 +77,7 @@ def pair_features(
             groups.append(_source_links(source, recent[:, :RECENT], candidates.items))
     groups.append(_fused_rank(candidates))
     groups.append(_statistics(knowledge.statistics, histories, candidates.items))
-    groups.append(_repeats(recent, histories, candidates.items))
+    groups.append(_repeats(histories, candidates.items))
     groups.extend(_affinities(knowledge, recent, candidates.items))
     return _written(groups, candidates)
 
@@ -140,7 +140,7 @@ def _statistics(statistics: ItemStatistics, histories: Histories, items: Rows) -
     return [*statistics.columns, "history length", "days of silence"], write
 
 
-def _repeats(recent: Rows, histories: Histories, items: Rows) -> Group:
+def _repeats(histories: Histories, items: Rows) -> Group:
     """How often the history has the item already, and how few steps ago."""
 
     def write(columns: Array) -> None:

@@ -31,7 +31,7 @@ from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
-from recsys.tables import Asked, as_table, no_table, single_lists
+from recsys.tables import Asked, Lists, as_table, no_table, single_lists
 
 if TYPE_CHECKING:
     from recsys.evaluation import Evaluation
@@ -157,8 +157,14 @@ class Engine:
         failed source. Who is offered nothing has one row without an item. The items of `exclude`
         are offered to nobody. Raises DataError where k < 1.
         """
+        _check_k(k)
         asked = self._asked(users, sessions)
-        return pl.concat(self._tables(asked, k, exclude))
+        if not len(asked.ids):
+            return no_table(asked.ids.dtype, self.items.dtype)
+        lists = Lists.joined(list(self._lists(asked, k, exclude)))
+        sources = self.learnt.fitted.sources
+        offering = [member.name for member in sources.offering]
+        return as_table(asked, lists, offering, sources.retrievers, self.learnt.catalog)
 
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
@@ -241,26 +247,23 @@ class Engine:
             raise DataError("give either users or sessions")
         ids = as_ids(users, "user")
         rows = log.users.rows(ids)
-        unknown = pl.Series(rows == PAD)
-        remark = pl.Series(["unknown user: popular items"])
-        remarks = pl.select(pl.when(unknown).then(remark)).to_series()
+        said = pl.Series(["unknown user: popular items", None])
+        remarks = said.gather((rows != PAD).astype(np.uint32))
         return Asked(ids, Histories.of(log, rows), remarks)
 
-    def _tables(self, asked: Asked, k: int, exclude: Ids) -> Iterator[pl.DataFrame]:
-        _check_k(k)
-        learnt = self.learnt
-        catalog, fitted, policy = learnt.catalog, learnt.fitted, learnt.policy
+    def _lists(self, asked: Asked, k: int, exclude: Ids) -> Iterator[Lists]:
+        """The lists of each block of those who ask."""
+        fitted, catalog, policy = self.learnt.fitted, self.learnt.catalog, self.learnt.policy
         barred = catalog.items.rows(exclude)
         if len(barred):
             policy = policy.without(barred[barred != PAD])
 
-        def lists(block: Asked) -> pl.DataFrame:
-            allowed = policy.allowed(block.histories)
-            ranked = fitted.rank(block.histories, allowed, k)
-            return as_table(block, ranked, k, allowed.available(), fitted, catalog)
+        def lists(histories: Histories) -> Lists:
+            allowed = policy.allowed(histories)
+            ranked = fitted.rank(histories, allowed, k)
+            return Lists.of(histories, ranked, k, allowed, fitted.sources.retrievers)
 
-        yield no_table(asked.ids.dtype, self.items.dtype)
-        yield from side_by_side(lists, asked.blocks(block_size(len(catalog))))
+        return side_by_side(lists, asked.blocks(block_size(len(catalog))))
 
 
 def _check_k(k: int) -> None:

@@ -5,36 +5,66 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from recsys.features.arrays import PAD, Array
+from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.histories import Histories
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever, links_items
 
 _LOOKED_AT = 20  # newest items of a history that a reason may name
 
+_NAMED, _PLAIN, _AGAIN, _MANNERS = 0, 1, 2, 3
+"""A reason names a past item, names none, or the item itself is the past item."""
 
-def reasons(
-    histories: Histories,
-    candidates: Candidates,
-    retrievers: Sequence[Retriever],
-    titles: pl.Series,
-) -> pl.Series:
-    """One sentence (b * w,) per candidate, row by row; null where there is no item.
 
-    It names the source that ranked the item highest and, where that source links items, the past
-    item that leads to this one most strongly.
+def because(
+    histories: Histories, candidates: Candidates, retrievers: Sequence[Retriever]
+) -> tuple[Array, Rows]:
+    """Why each candidate is there, as a code (b, w), and the past item it names (b, w).
+
+    It is for the source that ranked the item highest and, where that source links items, for the
+    past item that leads to this one most strongly. Both are PAD where there is nothing to name.
     """
     main = main_source(candidates)
-    words = pl.repeat(None, candidates.items.size, dtype=pl.String, eager=True)
+    codes = np.full(main.shape, PAD, np.int32)
+    past = np.full(main.shape, PAD, np.int32)
     recent = histories.last(_LOOKED_AT)
-    for retriever in retrievers:
+    for number, retriever in enumerate(retrievers):
         if retriever.name not in candidates.sources:
             continue
-        mine = (main == candidates.sources.index(retriever.name)).ravel()
-        if mine.any():
-            said = _sentences(retriever, recent, candidates, titles)
-            words = said.zip_with(pl.Series(mine), words)
-    return words
+        mine = main == candidates.sources.index(retriever.name)
+        codes[mine] = number * _MANNERS + _PLAIN
+        if links_items(retriever) and mine.any():
+            links = retriever.links(recent, np.where(mine, candidates.items, PAD))
+            strongest = np.take_along_axis(recent, links.argmax(axis=2), axis=1)
+            linked = mine & (links.max(axis=2) > 0)
+            again = linked & (strongest == candidates.items)
+            codes[linked] = number * _MANNERS + _NAMED
+            codes[again] = number * _MANNERS + _AGAIN
+            past[linked & ~again] = strongest[linked & ~again]
+    return codes, past
+
+
+def sentences(
+    codes: Array, past: Rows, retrievers: Sequence[Retriever], titles: pl.Series
+) -> pl.Series:
+    """One sentence (n,) for each code and past item (n,); null where the code is PAD."""
+    before, after = [], []
+    for retriever in retrievers:
+        head, _, tail = retriever.reason.partition("{item}")
+        before += [head, retriever.reason.format(item="earlier choices"), "seen before"]
+        after += [tail, "", ""]
+    named = past != PAD
+    parts = pl.DataFrame(
+        {
+            "before": pl.Series(before, dtype=pl.String).gather(np.maximum(codes, 0)),
+            "title": titles.gather(np.where(named, past, 0)),
+            "after": pl.Series(after, dtype=pl.String).gather(np.maximum(codes, 0)),
+            "named": named,
+            "said": codes != PAD,
+        }
+    )
+    words = pl.when("named").then(pl.concat_str("before", "title", "after")).otherwise("before")
+    return parts.select(pl.when("said").then(words).alias("reason")).to_series()
 
 
 def main_source(candidates: Candidates) -> Array:
@@ -42,21 +72,3 @@ def main_source(candidates: Candidates) -> Array:
     far = np.iinfo(np.int32).max
     ranks = np.where(candidates.ranks == PAD, far, candidates.ranks)
     return np.where(candidates.filled, ranks.argmin(axis=2), PAD)
-
-
-def _sentences(
-    retriever: Retriever, recent: Array, candidates: Candidates, titles: pl.Series
-) -> pl.Series:
-    size = candidates.items.size
-    if not links_items(retriever):
-        return pl.repeat(retriever.reason, size, dtype=pl.String, eager=True)
-    links = retriever.links(recent, candidates.items)
-    strongest = np.take_along_axis(recent, links.argmax(axis=2), axis=1).ravel()
-    linked = pl.Series(links.max(axis=2).ravel() > 0)
-    again = pl.Series(strongest == candidates.items.ravel())
-    past = titles.gather(pl.Series(np.maximum(strongest, 0)).cast(pl.UInt32))
-    before, after = retriever.reason.split("{item}")
-    named = pl.select(pl.concat_str(pl.lit(before), past, pl.lit(after))).to_series()
-    plain = pl.repeat(retriever.reason.format(item="earlier choices"), size, eager=True)
-    repeated = pl.repeat("seen before", size, eager=True)
-    return repeated.zip_with(linked & again, named.zip_with(linked, plain))

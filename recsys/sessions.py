@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from recsys.features import ragged
 from recsys.features.accepted import weights_of
-from recsys.features.arrays import PAD, Array
+from recsys.features.arrays import PAD, Array, Floats, Rows, Times
 from recsys.features.columns import EventType, LogColumns
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
@@ -31,6 +32,18 @@ class ReadSessions:
     remarks: pl.Series  # (b,) what was left out of each; null where nothing was
 
 
+@dataclass(frozen=True)
+class _Events:
+    """The events of all sessions, each session's in their order."""
+
+    names: pl.Series  # (b,) the sessions
+    session: Array  # (n,) position in `names`
+    items: Rows  # (n,) PAD for an item that the engine does not know
+    codes: Array  # (n,)
+    times: Times  # (n,)
+    weights: Floats  # (n,)
+
+
 def read_sessions(
     sessions: Sessions, columns: LogColumns, log: Interactions, events: Mapping[str, EventType]
 ) -> ReadSessions:
@@ -39,33 +52,62 @@ def read_sessions(
     Times, weights and quantities count where the sessions bring those columns; without time or
     order the events of a session count in the order of their rows, as if they happened now.
     """
-    table = _as_table(sessions, columns)
+    if isinstance(sessions, pl.DataFrame):
+        read = _of_table(sessions, columns, log, events)
+    else:
+        read = _of_lists(sessions, log, events)
+    order = np.argsort(read.session, kind="stable")
+    order = order[read.items[order] != PAD]
+    known = np.bincount(read.session[order], minlength=len(read.names))
+    now = np.full(len(read.names), log.times.max(initial=0), np.int64)
+    np.maximum.at(now, read.session, read.times)
+    histories = Histories(
+        users=np.full(len(read.names), PAD, np.int32),
+        offsets=ragged.offsets_of(known),
+        items=read.items[order],
+        events=read.codes[order],
+        times=read.times[order],
+        weights=read.weights[order],
+        now=now,
+    )
+    total = np.bincount(read.session, minlength=len(read.names))
+    return ReadSessions(read.names, histories, _remarks(total - known, known))
+
+
+def _of_lists(
+    sessions: Mapping[Any, Sequence[Any]], log: Interactions, events: Mapping[str, EventType]
+) -> _Events:
+    names = as_ids(list(sessions), "session")
+    items = log.items.rows([item for session in sessions.values() for item in session])
+    codes = np.zeros(len(items), np.uint8)
+    lengths = [len(session) for session in sessions.values()]
+    return _Events(
+        names,
+        np.repeat(np.arange(len(names)), lengths),
+        items,
+        codes,
+        np.full(len(items), log.times.max(initial=0), np.int64),
+        weights_of(pl.DataFrame(), log.events, codes, events),
+    )
+
+
+def _of_table(
+    table: pl.DataFrame, columns: LogColumns, log: Interactions, events: Mapping[str, EventType]
+) -> _Events:
     missing = {columns.user, columns.item} - set(table.columns)
     if missing:
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
     table = _in_order(table, columns, log)
     names = table[columns.user].unique(maintain_order=True)
-    items = log.items.rows(as_ids(table[columns.item], "item"))
-    session = Vocabulary(names, "session").rows(table[columns.user])
-    order = np.argsort(session, kind="stable")
-    order = order[items[order] != PAD]
-    known = np.bincount(session[order], minlength=len(names))
-    codes, times = _codes(table, columns, log), table[_TIME].to_numpy()
-    weights = weights_of(_amounts(table, columns), log.events, codes, events)
-    now = np.full(len(names), log.times.max(initial=0), np.int64)
-    np.maximum.at(now, session, times)
-    histories = Histories(
-        users=np.full(len(names), PAD, np.int32),
-        offsets=ragged.offsets_of(known),
-        items=items[order],
-        events=codes[order],
-        times=times[order],
-        weights=weights[order],
-        now=now,
+    codes = _codes(table, columns, log)
+    return _Events(
+        names,
+        Vocabulary(names, "session").rows(table[columns.user]),
+        log.items.rows(as_ids(table[columns.item], "item")),
+        codes,
+        table[_TIME].to_numpy(),
+        weights_of(_amounts(table, columns), log.events, codes, events),
     )
-    given = table[columns.item].is_not_null().to_numpy()  # an empty session is a row without item
-    total = np.bincount(session[given], minlength=len(names))
-    return ReadSessions(names, histories, _remarks(total - known, known))
 
 
 def _in_order(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> pl.DataFrame:
@@ -93,15 +135,6 @@ def _amounts(table: pl.DataFrame, columns: LogColumns) -> pl.DataFrame:
     return amounts
 
 
-def _as_table(sessions: Sessions, columns: LogColumns) -> pl.DataFrame:
-    if isinstance(sessions, pl.DataFrame):
-        return sessions
-    lists = pl.DataFrame(
-        {columns.user: list(sessions), columns.item: [list(s) for s in sessions.values()]}
-    )
-    return lists.explode(columns.item, empty_as_null=True)
-
-
 def _codes(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> Array:
     """The code of each event; without a column of events the first that the log knows of."""
     if columns.event is None or columns.event not in table.columns:
@@ -123,10 +156,12 @@ def _codes(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> Array
 
 
 def _remarks(unknown: Array, known: Array) -> pl.Series:
-    left_out, kept = pl.lit(pl.Series(unknown)), pl.lit(pl.Series(known))
-    some = pl.when(left_out > 0)
-    said = some.then(pl.format("{} events of unknown items left out", left_out))
-    nothing = some.then(pl.lit("popular items")).otherwise(pl.lit("no events: popular items"))
-    parts = [said, pl.when(kept == 0).then(nothing)]
-    joined = pl.concat_str(parts, separator="; ", ignore_nulls=True)
-    return pl.select(pl.when(joined != "").then(joined).alias("note")).to_series()
+    """What there is to say of each session; null where all is well."""
+    said: list[str | None] = [None] * len(known)
+    for number in np.flatnonzero((unknown > 0) | (known == 0)):
+        if not unknown[number]:
+            said[number] = "no events: popular items"
+        else:
+            instead = "" if known[number] else "; popular items"
+            said[number] = f"{unknown[number]} events of unknown items left out{instead}"
+    return pl.Series("note", said, dtype=pl.String)

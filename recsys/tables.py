@@ -1,17 +1,19 @@
 """The final lists as a table: a row per offered item, with sources, reason and note."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from recsys.features.arrays import PAD, Array, Floats
+from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
-from recsys.fitted import Fitted, Ranked
-from recsys.reasons import reasons
+from recsys.fitted import Ranked
+from recsys.reasons import because, sentences
+from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.retriever import Retriever
 
 
 @dataclass(frozen=True)
@@ -22,39 +24,133 @@ class Asked:
     histories: Histories  # (b)
     remarks: pl.Series  # (b,) such as "unknown user"; null where there is nothing to say
 
-    def blocks(self, size: int) -> Iterator["Asked"]:
-        """All of them in order, `size` at a time."""
+    def blocks(self, size: int) -> Iterator[Histories]:
+        """The histories in order, `size` at a time."""
         for start in range(0, len(self.ids), size):
-            own = slice(start, start + size)
-            queries = np.arange(len(self.ids))[own]
-            yield Asked(self.ids[own], self.histories.take(queries), self.remarks[own])
+            yield self.histories.take(np.arange(start, min(start + size, len(self.ids))))
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The final lists of some queries as arrays; strings are made of them once, for all queries."""
+
+    items: Rows  # (b, k) PAD where a list is short
+    scores: Floats  # (b, k)
+    offered: Array  # (b, k) bit s is set where source s offered the item
+    codes: Array  # (b, k) why it is there, see `reasons`
+    past: Rows  # (b, k)
+    available: Array  # (b,) how many items might have been offered
+    failed: tuple[str | None, ...]  # (b,) the sources that could not answer
+
+    @classmethod
+    def of(
+        cls,
+        histories: Histories,
+        ranked: Ranked,
+        k: int,
+        allowed: Allowed,
+        retrievers: Sequence[Retriever],
+    ) -> "Lists":
+        """The lists of one block."""
+        candidates = ranked.candidates
+        codes, past = because(histories, candidates, retrievers)
+        offered = (candidates.ranks != PAD) @ (1 << np.arange(len(candidates.sources)))
+        failed = ", ".join(ranked.failed) or None
+        return cls(
+            items=_wide(candidates.items, k, PAD),
+            scores=_wide(ranked.scores, k, -np.inf),
+            offered=_wide(offered, k, 0),
+            codes=_wide(codes, k, PAD),
+            past=_wide(past, k, PAD),
+            available=allowed.available(),
+            failed=(failed,) * len(candidates),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Lists"]) -> "Lists":
+        """The lists of several blocks as one."""
+
+        def whole(name: str) -> Array:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        return cls(
+            items=whole("items"),
+            scores=whole("scores"),
+            offered=whole("offered"),
+            codes=whole("codes"),
+            past=whole("past"),
+            available=whole("available"),
+            failed=tuple(failed for part in parts for failed in part.failed),
+        )
+
+
+def _wide(values: Array, k: int, fill: float) -> Array:
+    return np.pad(values, [(0, 0), (0, k - values.shape[1])], constant_values=fill)
 
 
 def as_table(
-    asked: Asked, ranked: Ranked, k: int, available: Array, fitted: Fitted, catalog: Catalog
+    asked: Asked,
+    lists: Lists,
+    sources: Sequence[str],
+    retrievers: Sequence[Retriever],
+    catalog: Catalog,
 ) -> pl.DataFrame:
-    """The lists of one block; `available` (b,) is how many items each could be offered at most."""
-    candidates = ranked.candidates
-    width = candidates.items.shape[1]
-    why = reasons(asked.histories, candidates, fitted.sources.retrievers, catalog.titles())
-    notes = _notes(asked, ranked, k, available)
-    shown = candidates.filled.copy()
+    """The lists of everybody who asked; `sources` are the names of those that offer items."""
+    shown = lists.items != PAD
     shown[:, 0] = True  # who is offered nothing has one row to say so
-    flat = np.flatnonzero(shown.ravel())
-    owner, place = np.divmod(flat, width)
-    items = candidates.items.ravel()[flat]
-    empty = pl.Series(items == PAD)
-    return pl.DataFrame(
+    owner, place = np.nonzero(shown)
+    items, codes, past = lists.items[shown], lists.codes[shown], lists.past[shown]
+    table = pl.DataFrame(
         {
             "user_id": asked.ids.gather(owner),
             "item_id": catalog.items.ids_at(items),
-            "rank": pl.Series(place + 1, dtype=pl.Int32).set(empty, None),
-            "score": pl.Series(ranked.scores.ravel()[flat]).set(empty, None),
-            "sources": _sources_of(candidates).gather(flat),
-            "reason": why.gather(flat),
-            "note": notes.gather(owner),
+            "rank": (place + 1).astype(np.int32),
+            "score": lists.scores[shown],
+            "sources": _names(lists.offered[shown], sources),
+            "reason": sentences(codes, past, retrievers, catalog.titles()),
+            "note": _notes(asked, lists).gather(owner),
         }
     )
+    if (items == PAD).any():
+        there = pl.col("item_id").is_not_null()
+        table = table.with_columns(pl.when(there).then(pl.col("rank", "score")))
+    return table
+
+
+def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
+    """(n,) the names of the sources that offered each item."""
+    found, place = np.unique(offered, return_inverse=True)
+    names = [[name for bit, name in enumerate(sources) if code >> bit & 1] for code in found]
+    return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
+
+
+def _notes(asked: Asked, lists: Lists) -> pl.Series:
+    """(b,) what is unusual of each list; null where nothing is."""
+    lengths, k = (lists.items != PAD).sum(axis=1), lists.items.shape[1]
+    short = lengths < k
+    if not short.any() and not any(lists.failed) and asked.remarks.null_count() == len(asked.ids):
+        return asked.remarks
+    parts = pl.DataFrame(
+        {
+            "remark": asked.remarks,
+            "short": short,
+            "length": lengths,
+            "available": lists.available,
+            "failed": pl.Series(lists.failed, dtype=pl.String),
+        }
+    )
+    offered = pl.format(
+        "{} of {} items: stock and policy leave {} to offer",
+        pl.col("length"), pl.lit(k), pl.col("available"),
+    )  # fmt: skip
+    said = pl.concat_str(
+        pl.col("remark"),
+        pl.when("short").then(offered),
+        pl.concat_str(pl.lit("failed sources: "), "failed"),
+        separator="; ",
+        ignore_nulls=True,
+    )
+    return parts.select(pl.when(said != "").then(said).alias("note")).to_series()
 
 
 def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
@@ -85,35 +181,3 @@ def single_lists(ids: pl.Series, candidates: Candidates, catalog: Catalog) -> pl
             "score": scores,
         }
     )
-
-
-def _sources_of(candidates: Candidates) -> pl.Series:
-    """(b * w,) the names of the sources that offered each item."""
-    offered = (candidates.ranks != PAD).reshape(-1, len(candidates.sources))
-    codes = offered @ (1 << np.arange(offered.shape[1]))
-    found, place = np.unique(codes, return_inverse=True)
-    names = [
-        [name for bit, name in enumerate(candidates.sources) if code >> bit & 1] for code in found
-    ]
-    return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
-
-
-def _notes(asked: Asked, ranked: Ranked, k: int, available: Array) -> pl.Series:
-    """(b,) what is unusual of each list; null where nothing is."""
-    lengths = ranked.candidates.filled.sum(axis=1)
-    short = pl.Series(lengths < k)
-    offered = pl.format(
-        "{} of {} items: stock and policy leave {} to offer",
-        pl.Series(lengths),
-        pl.lit(k),
-        pl.Series(available),
-    )
-    failed = f"failed sources: {', '.join(ranked.failed)}" if ranked.failed else None
-    parts = [
-        pl.lit(asked.remarks),
-        pl.when(pl.lit(short)).then(offered),
-        pl.lit(failed, dtype=pl.String),
-    ]
-    joined = pl.concat_str(parts, separator="; ", ignore_nulls=True)
-    notes = pl.select(pl.when(joined != "").then(joined).alias("note")).to_series()
-    return notes if len(notes) == len(asked.ids) else notes.new_from_index(0, len(asked.ids))

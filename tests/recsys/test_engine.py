@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from recsys.engine import Engine
-from recsys.features.arrays import PAD
+from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.retrieval.allowed import Allowed

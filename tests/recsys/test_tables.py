@@ -10,8 +10,9 @@ from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.vocabulary import Vocabulary
 from recsys.fitted import Ranked
+from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.tables import Asked, as_table, no_table, single_lists
+from recsys.tables import Asked, Lists, as_table, no_table, single_lists
 from tests.shops import ordered_engine
 
 CHOICES = {"ann": "ab", "bob": "bc", "cat": "ca"}
@@ -40,11 +41,15 @@ def asked(engine: Engine, *users: str) -> Asked:
 def table(
     engine: Engine, who: Asked, own: Candidates, k: int, failed: tuple[str, ...] = ()
 ) -> pl.DataFrame:
+    own = own.top(k)
     scores = np.where(own.filled, 1.0, -np.inf).astype(np.float32)
     ranked = Ranked(own, scores, np.zeros(len(own), bool), failed)
-    available = np.full(len(own), 2)
+    two = np.arange(len(engine.items)) < 2
+    nothing = np.zeros(len(own) + 1, np.int64), np.zeros(0, np.int32)
+    retrievers = engine.learnt.fitted.sources.retrievers
+    lists = Lists.of(who.histories, ranked, k, Allowed(two, *nothing), retrievers)
     catalog = Catalog.empty(engine.learnt.log.items)
-    return as_table(who, ranked, k, available, engine.learnt.fitted, catalog)
+    return as_table(who, Lists.joined([lists]), own.sources, retrievers, catalog)
 
 
 def test_a_row_per_item_and_one_for_who_has_none(engine: Engine) -> None:
@@ -90,9 +95,8 @@ def test_an_empty_table_has_the_columns_of_a_full_one(engine: Engine) -> None:
 def test_asked_in_blocks_is_asked_in_order(engine: Engine) -> None:
     who = asked(engine, "ann", "bob", "cat")
     blocks = list(who.blocks(2))
-    assert [block.ids.to_list() for block in blocks] == [["ann", "bob"], ["cat"]]
-    assert [len(block.histories) for block in blocks] == [2, 1]
-    assert blocks[1].histories.items.tolist() == who.histories.items[4:].tolist()
+    assert [len(block) for block in blocks] == [2, 1]
+    assert blocks[1].items.tolist() == who.histories.items[4:].tolist()
 
 
 def test_the_lists_of_one_source() -> None:
