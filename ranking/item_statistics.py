@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,11 @@ class ItemStatistics:
 
     columns: dict[str, Floats]
     has_clock: bool
+
+    @cached_property
+    def table(self) -> Floats:
+        """(items, columns) the same numbers side by side."""
+        return np.stack(list(self.columns.values()), axis=1)
 
     def days(self, times: Times) -> Floats:
         """Differences of times in days; 0 where the log had no clock to say so."""

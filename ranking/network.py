@@ -18,9 +18,20 @@ class ListNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(features))
         layers: list[nn.Module] = []
         for width in hidden:
-            layers += [nn.Linear(features, width), nn.GELU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout)]
             features = width
         self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
+
+    def folded(self) -> nn.Sequential:
+        """The same scores (..., 1), with what brings inputs to mean 0 and deviation 1 folded in."""
+        first, *others = self.layers
+        if not isinstance(first, nn.Linear):
+            raise TypeError(f"the first layer must be linear; got {first}")
+        own = nn.utils.skip_init(nn.Linear, first.in_features, first.out_features)
+        with torch.no_grad():
+            own.weight.copy_(first.weight * self.scale)
+            own.bias.copy_(first.bias - first.weight @ (self.mean * self.scale))
+        return nn.Sequential(own.to(first.weight.device), *others).eval()
 
     def forward(self, features: Tensor) -> Tensor:
         """features (..., f) -> scores (...)"""

@@ -23,7 +23,7 @@ class NeuralRanker:
     best epoch. `fit` raises TrainingError where the loss or a feature is not finite.
     """
 
-    hidden: tuple[int, ...] = (96, 48)
+    hidden: tuple[int, ...] = (64, 32)
     dropout: float = 0.1
     epochs: int = 12
     batch: int = 64  # lists
@@ -35,6 +35,7 @@ class NeuralRanker:
     device: str = "auto"
     names_: tuple[str, ...] = field(default=(), init=False, repr=False)
     network_: Any = field(default=None, init=False, repr=False)
+    scorer_: Any = field(default=None, init=False, repr=False)  # the network as it serves
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def fit(self, lists: TrainingLists, progress: Callable[[float], None] | None = None) -> Self:
@@ -50,7 +51,8 @@ class NeuralRanker:
             raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.network_, self.curve_ = train(lists, self, progress)
+            network, self.curve_ = train(lists, self, progress)
+        self._hold(network)
         self.names_ = lists.names
         return self
 
@@ -64,7 +66,7 @@ class NeuralRanker:
         flat = torch.from_numpy(features.reshape(-1, len(names)))
         device = self._device()
         with torch.inference_mode():
-            parts = [self.network_(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
+            parts = [self.scorer_(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
         scores = torch.cat(parts).numpy().reshape(filled.shape)
         return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
 
@@ -91,9 +93,12 @@ class NeuralRanker:
             raise ArtifactError(
                 f"{folder}: the network does not fit its settings: {error}"
             ) from None
-        self.network_ = network.eval().to(self._device())
+        self._hold(network.eval().to(self._device()))
         self.names_, self.curve_ = tuple(about["features"]), about["curve"]
         return self
+
+    def _hold(self, network: Any) -> None:
+        self.network_, self.scorer_ = network, network.folded()
 
     def _device(self) -> str:
         from recsys.features.device import pick

@@ -105,15 +105,14 @@ def _source_scores(source: Retriever, histories: Histories, candidates: Candidat
 
 
 def _source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
-    """The link from the last item as a score of its own, from the next older, the strongest."""
+    """The newest link and its share of the list's best, those of older items, the strongest."""
 
     def write(columns: Array) -> None:
         links = source.links(recent, items)
-        over_rows(_in_list, len(items), np.ascontiguousarray(links[:, :, 0]), items, columns)
-        over_rows(_older_links, len(items), links, _PLACES, columns)
+        over_rows(_links_in_list, len(items), links, _PLACES, columns)
 
     name = source.name
-    names = [f"{name} from last", f"{name} from last, share of best", f"{name} from last, rank"]
+    names = [f"{name} from last", f"{name} from last, share of best"]
     names += [f"{name} from {place} back" for place in range(2, _PLACES + 1)]
     return [*names, f"{name} strongest link"], write
 
@@ -122,8 +121,7 @@ def _fused_rank(candidates: Candidates) -> Group:
     """Where the fused list has the item, and how many sources offered it."""
 
     def write(columns: Array) -> None:
-        columns[:, :, 0] = 1 / np.sqrt(1 + np.arange(candidates.items.shape[1]))
-        columns[:, :, 1] = (candidates.ranks != PAD).sum(axis=2)
+        over_rows(_count_votes, len(candidates), candidates.ranks, columns)
 
     return ["fused rank", "sources that offer it"], write
 
@@ -132,10 +130,9 @@ def _statistics(statistics: ItemStatistics, histories: Histories, items: Rows) -
     """Counts of the item, the length of the history, and how long ago it ended."""
 
     def write(columns: Array) -> None:
-        for column, values in enumerate(statistics.columns.values()):
-            columns[:, :, column] = values[items]
-        columns[:, :, -2] = np.log1p(histories.lengths)[:, None]
-        columns[:, :, -1] = np.log1p(statistics.days(histories.pause()))[:, None]
+        silence = np.log1p(statistics.days(histories.pause()))
+        of_history = np.stack([np.log1p(histories.lengths), silence], axis=1).astype(np.float32)
+        over_rows(_look_up, len(items), statistics.table, of_history, items, columns)
 
     return [*statistics.columns, "history length", "days of silence"], write
 
@@ -212,17 +209,47 @@ def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array)
 
 
 @njit(nogil=True, cache=True)
-def _older_links(start: int, stop: int, links: Array, places: int, columns: Array) -> None:
-    """The links from places 1 to `places` - 1, and the strongest of all, behind three columns."""
+def _count_votes(start: int, stop: int, ranks: Array, columns: Array) -> None:
     for row in range(start, stop):
+        for place in range(ranks.shape[1]):
+            votes = np.float32(0)
+            for source in range(ranks.shape[2]):
+                votes += ranks[row, place, source] != PAD
+            columns[row, place, 0] = 1 / np.sqrt(np.float32(1 + place))
+            columns[row, place, 1] = votes
+
+
+@njit(nogil=True, cache=True)
+def _look_up(
+    start: int, stop: int, of_item: Array, of_history: Array, items: Array, columns: Array
+) -> None:
+    width = of_item.shape[1]
+    for row in range(start, stop):
+        for place in range(items.shape[1]):
+            for column in range(width):
+                columns[row, place, column] = of_item[items[row, place], column]
+            for column in range(of_history.shape[1]):
+                columns[row, place, width + column] = of_history[row, column]
+
+
+@njit(nogil=True, cache=True)
+def _links_in_list(start: int, stop: int, links: Array, places: int, columns: Array) -> None:
+    """The newest link, over the list's best, those of the older places, the strongest of all."""
+    for row in range(start, stop):
+        top = np.float32(0)
+        for place in range(links.shape[1]):
+            top = max(top, links[row, place, 0])
+        scale = 1 / top if top > 0 else np.float32(0)
         for place in range(links.shape[1]):
             best = links[row, place, 0]
+            columns[row, place, 0] = best
+            columns[row, place, 1] = best * scale
             for age in range(1, links.shape[2]):
                 link = links[row, place, age]
                 best = max(best, link)
                 if age < places:
-                    columns[row, place, 2 + age] = link
-            columns[row, place, 2 + places] = best
+                    columns[row, place, 1 + age] = link
+            columns[row, place, 1 + places] = best
 
 
 @njit(nogil=True, cache=True)

@@ -18,10 +18,10 @@ Table = dict[str, Any]
 """A table of TOML: the arguments of a constructor."""
 
 DEFAULT_SOURCES: Mapping[str, Table] = {
-    "next": {"kind": "covisit", "depth": 80},
-    "wide": {"kind": "covisit", "depth": 80, "window": 20, "backward": 1.0},
-    "als": {"kind": "als", "depth": 80},
-    "content": {"kind": "content", "depth": 80},
+    "next": {"kind": "covisit", "depth": 64},
+    "wide": {"kind": "covisit", "depth": 64, "window": 20, "backward": 1.0},
+    "als": {"kind": "als", "depth": 64},
+    "content": {"kind": "content", "depth": 64},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
     "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},
@@ -124,7 +124,7 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
         if not isinstance(use, bool):
             raise SettingsError(f"setting 'sources.{name}.use' must be true or false; got {use!r}")
         if use:
-            tables[name] = {"depth": 80, **table}
+            tables[name] = {"depth": 64, **table}
     if not any(table["depth"] for table in tables.values()):
         raise SettingsError("no source offers candidates; give at least one a depth above 0")
     return tables

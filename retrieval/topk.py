@@ -1,5 +1,7 @@
 """The best k of many scores, as compiled kernels."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -7,18 +9,21 @@ from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 
+_GROUPS = 4  # per item of a list: more cost more to compare, fewer leave more items to look at
+
 
 def top_k(scores: Floats, k: int, allowed: Allowed) -> tuple[Rows, Floats]:
     """The `k` best allowed items of each row of `scores` (b, items), best first.
 
     Returns items (b, k) and scores (b, k), PAD and -inf where fewer are allowed. Scores that are
-    -inf or NaN are never offered; equal scores come in the order of their rows.
+    -inf or NaN are never offered; equal scores come in the order of their rows. While it runs
+    `scores` holds -inf where a query's own exclusions are; afterwards it is as it was.
     """
     items = np.full((len(scores), k), PAD, np.int32)
     best = np.full((len(scores), k), -np.inf, np.float32)
-    over_rows(
-        _top_k, len(scores), scores, allowed.mask, allowed.offsets, allowed.excluded, items, best
-    )
+    if not allowed.mask.all():
+        scores = np.where(allowed.mask, scores, np.float32(-np.inf))
+    over_rows(_top_k, len(scores), scores, allowed.offsets, allowed.excluded, items, best)
     return items, best
 
 
@@ -87,26 +92,44 @@ def unheap(items: Array, scores: Array, filled: int) -> None:
 
 @njit(nogil=True, cache=True)
 def _top_k(
-    start: int, stop: int, scores: Array, mask: Array, offsets: Array, excluded: Array,
-    items: Array, best: Array,
+    start: int, stop: int, scores: Array, offsets: Array, excluded: Array, items: Array,
+    best: Array,
 ) -> None:  # fmt: skip
-    barred = ~mask
-    k = items.shape[1]
+    """Item i is in group i % groups; only the k groups with the best maxima can hold the k best."""
+    n, k = scores.shape[1], items.shape[1]
     if k == 0:  # a heap of none has no root
         return
+    maxima = np.empty(min(n, _GROUPS * k), np.float32)
     for row in range(start, stop):
-        own = excluded[offsets[row] : offsets[row + 1]]
-        barred[own] = True
-        own_items, own_best = items[row], best[row]  # a view in the loop would cost more
-        filled, worst = 0, np.float32(-np.inf)
-        for item in range(scores.shape[1]):
-            score = scores[row, item]
-            if score > worst and not barred[item]:
-                filled = offer(own_items, own_best, filled, item, score)
-                if filled == k:
-                    worst = own_best[0]
+        own, own_items, own_best = scores[row], items[row], best[row]
+        barred = excluded[offsets[row] : offsets[row + 1]]
+        kept = own[barred]
+        own[barred] = -np.inf
+        floor = _floor(own, maxima, own_items, own_best)
+        filled = 0
+        for group in range(len(maxima)):
+            if maxima[group] >= floor:
+                for item in range(group, n, len(maxima)):
+                    if own[item] >= floor and own[item] > -np.inf:
+                        filled = offer(own_items, own_best, filled, item, own[item])
         unheap(own_items, own_best, filled)
-        barred[own] = ~mask[own]
+        own[barred] = kept
+
+
+@njit(nogil=True, cache=True)
+def _floor(scores: Array, maxima: Array, items: Array, best: Array) -> Any:
+    """The k-th best of the groups' maxima, which k items reach at least; the heap stays empty."""
+    maxima[:] = -np.inf
+    for start in range(0, len(scores), len(maxima)):
+        for group in range(min(len(maxima), len(scores) - start)):
+            if scores[start + group] > maxima[group]:  # never true of NaN
+                maxima[group] = scores[start + group]
+    filled = 0
+    for group in range(len(maxima)):
+        filled = offer(items, best, filled, group, maxima[group])
+    floor = best[0] if filled == len(items) else np.float32(-np.inf)
+    items[:], best[:] = PAD, -np.inf
+    return floor
 
 
 @njit(nogil=True, cache=True)

@@ -86,7 +86,6 @@ def test_scores_shares_and_ranks(columns: dict[str, list[float]]) -> None:
 def test_links_from_the_newest_items(columns: dict[str, list[float]]) -> None:
     assert columns["covisit from last"] == pytest.approx([2, 1, 0, 0, 0, 0])
     assert columns["covisit from last, share of best"] == pytest.approx([1, 0.5, 0, 0, 0, 0])
-    assert columns["covisit from last, rank"][:2] == pytest.approx([1, 1 / sqrt(2)])
     assert columns["covisit from 2 back"] == [1, 0, 0, 0, 0, 0]
     assert columns["covisit from 3 back"] == [0] * 6
     assert columns["covisit strongest link"] == [2, 1, 0, 0, 0, 0]
@@ -178,7 +177,7 @@ def test_scores_below_0_rank_above_the_end_of_the_list() -> None:
     short, long = (
         columns_of(knowledge, [0], offered([[1, 2, *pads]])) for pads in ([], [PAD, PAD, PAD])
     )
-    for name in ("content score", "content rank", "content from last", "content from last, rank"):
+    for name in ("content score", "content rank", "content from last"):
         assert long[name][:2] == short[name], name
     assert short["content rank"] == pytest.approx([1 / sqrt(2), 1])
     assert short["content share of best"] == [0, 0]
