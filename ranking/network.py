@@ -27,7 +27,7 @@ class ListNetwork(nn.Module):
         first, *others = self.layers
         if not isinstance(first, nn.Linear):
             raise TypeError(f"the first layer must be linear; got {first}")
-        own = nn.utils.skip_init(nn.Linear, first.in_features, first.out_features)
+        own = nn.Linear(first.in_features, first.out_features, device="meta").to_empty(device="cpu")
         with torch.no_grad():
             own.weight.copy_(first.weight * self.scale)
             own.bias.copy_(first.bias - first.weight @ (self.mean * self.scale))
