@@ -165,8 +165,13 @@ def _scan_csv(paths: Sequence[Path], table: Table) -> pl.LazyFrame:
     if condition is not None:
         read = set(condition.meta.root_names()) - set(table.ids)
         inferred = _csv(files[:1], table, infer=True).collect_schema()
-        types |= {name: inferred[name] for name in read}
+        types |= {name: _wide(inferred[name]) for name in read}
     return rows.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in types.items())
+
+
+def _wide(kind: pl.DataType) -> pl.DataType:
+    """Numbers that began whole may go on with fractions: they are compared as fractions."""
+    return pl.Float64() if kind.is_integer() else kind
 
 
 def _csv(files: list[Any], table: Table, infer: bool) -> pl.LazyFrame:

@@ -61,7 +61,14 @@ def over_rows(kernel: Callable[..., None], n: int, *args: object) -> None:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
+    import torch
+
+    torch.get_num_threads()  # settles this thread's number before a worker's becomes the default
     return ThreadPoolExecutor(cores(), thread_name_prefix="recsys", initializer=_become_worker)
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _become_worker() -> None:

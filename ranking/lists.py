@@ -68,6 +68,7 @@ class TrainingLists:
     features: Floats  # (n, w, f)
     labels: Floats  # (n, w) weight of a chosen item, else 0; each list has a chosen one
     filled: Mask  # (n, w) False behind the end of a short list
+    users: Rows  # (n,) PAD for a list of nobody known
     names: tuple[str, ...]  # (f,)
     queries: int  # moments asked about, with or without a chosen candidate
     positives: int  # items chosen at those moments
@@ -80,7 +81,8 @@ class TrainingLists:
     def none(cls) -> "TrainingLists":
         """No lists at all."""
         empty = np.zeros((0, 0), np.float32)
-        return cls(np.zeros((0, 0, 0), np.float32), empty, empty > 0, (), 0, 0, 0)
+        nobody = np.zeros(0, np.int32)
+        return cls(np.zeros((0, 0, 0), np.float32), empty, empty > 0, nobody, (), 0, 0, 0)
 
     @classmethod
     def of(
@@ -99,6 +101,7 @@ class TrainingLists:
             features=features[rows, places],
             labels=labels[rows, places],
             filled=candidates.filled[rows, places],
+            users=candidates.users,
             names=names,
             queries=len(labels),
             positives=found,
@@ -130,6 +133,7 @@ class TrainingLists:
             features=np.concatenate([_widened(part.features, width) for part in full]),
             labels=np.concatenate([_widened(part.labels, width) for part in full]),
             filled=np.concatenate([_widened(part.filled, width) for part in full]),
+            users=np.concatenate([part.users for part in full]),
             names=full[0].names,
             queries=sum(part.queries for part in parts),
             positives=sum(part.positives for part in parts),

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from recsys.features.arrays import Array, Floats, Mask
-from recsys.features.errors import ArtifactError, TrainingError
+from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.ranking.lists import TrainingLists
 
 _CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
@@ -37,6 +37,18 @@ class NeuralRanker:
     network_: Any = field(default=None, init=False, repr=False)
     scorer_: Any = field(default=None, init=False, repr=False)  # the network as it serves
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "patience", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
+        for name in ("dropout", "held_out"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name} must be at least 0, below 1; got {getattr(self, name)}"
+                )
+        if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
+            raise SettingsError("weight_decay must not be negative, and every width at least 1")
 
     def fit(self, lists: TrainingLists, progress: Callable[[float], None] | None = None) -> Self:
         """Learn from lists; `progress` is told the share of the epochs that is done."""

@@ -39,7 +39,7 @@ def write_folder(
         manifest = {**about, **found, "format": FORMAT, "kind": kind, "files": files}
         manifest["sha256"] = _digest(manifest)
         (draft / _MANIFEST).write_bytes(_text(manifest))
-        for path in [*_files(draft), draft]:
+        for path in [*draft.rglob("*"), draft]:
             _to_disk(path)
         _swap(draft, target)
     finally:

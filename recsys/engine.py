@@ -13,7 +13,7 @@ from recsys.artifact import check_folder, write_folder
 from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
-from recsys.features.errors import DataError
+from recsys.features.errors import ArtifactError, DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
@@ -31,7 +31,7 @@ from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
-from recsys.tables import Asked, Lists, as_table, no_table, single_lists
+from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
 
 if TYPE_CHECKING:
     from recsys.evaluation import Evaluation
@@ -95,6 +95,8 @@ class Engine:
     ) -> tuple[Interactions, Catalog]:
         """Read and validate without learning: the log, and the catalogue over the log's items."""
         if isinstance(interactions, Interactions) and isinstance(catalog, Catalog):
+            if not catalog.items.ids.equals(interactions.items.ids):
+                catalog = catalog.over(interactions.items)
             return interactions, catalog
         settings = self.settings
         self.notes = []
@@ -161,10 +163,10 @@ class Engine:
         asked = self._asked(users, sessions)
         if not len(asked.ids):
             return no_table(asked.ids.dtype, self.items.dtype)
-        lists = Lists.joined(list(self._lists(asked, k, exclude)))
+        lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude)))
         sources = self.learnt.fitted.sources
         offering = [member.name for member in sources.offering]
-        return as_table(asked, lists, offering, sources.retrievers, self.learnt.catalog)
+        return as_table(asked, lists, k, offering, sources.retrievers, self.learnt.catalog)
 
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
@@ -175,8 +177,9 @@ class Engine:
     def similar_items(self, items: Ids, k: int = 10, source: str | None = None) -> pl.DataFrame:
         """The `k` items that each item leads to: item_id, similar_id, rank, score.
 
-        `source` is the source to ask, by default the first that links items. Raises DataError where
-        an item is unknown or the source does not link items.
+        `source` is the source to ask; by default it is, for each item, the first that links it to
+        any: an item without events is answered from its text. Raises DataError where an item is
+        unknown or the source does not link items.
         """
         _check_k(k)
         learnt, ids = self.learnt, as_ids(items, "item")
@@ -186,10 +189,13 @@ class Engine:
         linking = [m for m in learnt.fitted.sources.offering if links_items(m.retriever)]
         if not linking:
             raise DataError("this engine has no source that links items")
-        retriever = named(linking, source or linking[0].name).retriever
+        asked = linking if source is None else [named(linking, source)]
         own = Allowed(learnt.policy.mask, np.arange(len(rows) + 1), rows)
-        similar = cast(LinkingRetriever, retriever).similar(rows, min(k, len(self.items)), own)
-        return single_lists(ids, similar, learnt.catalog)
+        lists = [
+            cast(LinkingRetriever, member.retriever).similar(rows, min(k, len(self.items)), own)
+            for member in asked
+        ]
+        return single_lists(ids, first_filled(lists), learnt.catalog)
 
     def evaluate(
         self,
@@ -221,15 +227,19 @@ class Engine:
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """The engine that was saved; raises ArtifactError where a byte of it has changed."""
-        check_folder(Path(folder), KIND)
+        manifest = check_folder(Path(folder), KIND)
         learnt, settings, notes = Learnt.load(Path(folder))
+        if check_folder(Path(folder), KIND) != manifest:
+            raise ArtifactError(f"{folder} was replaced while it was read; load it again")
         engine = cls(settings)
         engine._learnt, engine.notes = learnt, notes
         return engine
 
     def _embedded(self, catalog: Catalog, progress: Progress) -> Catalog:
         """The catalogue with its text as vectors, where a source reads them."""
-        if not catalog.has_text or "text" in catalog.vectors:
+        members = make_sources(self.settings).members
+        read = any(getattr(member.retriever, "vectors", None) == "text" for member in members)
+        if not read or not catalog.has_text or "text" in catalog.vectors:
             return catalog
         text = self.settings.text
         encoder = TextEncoder(
@@ -247,9 +257,10 @@ class Engine:
             raise DataError("give either users or sessions")
         ids = as_ids(users, "user")
         rows = log.users.rows(ids)
-        said = pl.Series(["unknown user: popular items", None])
-        remarks = said.gather((rows != PAD).astype(np.uint32))
-        return Asked(ids, Histories.of(log, rows), remarks)
+        said = pl.Series(["unknown user: popular items", "no events: popular items", None])
+        histories = Histories.of(log, rows)
+        known = (rows != PAD).astype(np.uint32) + ((rows != PAD) & (histories.lengths > 0))
+        return Asked(ids, histories, said.gather(known))
 
     def _lists(self, asked: Asked, k: int, exclude: Ids) -> Iterator[Lists]:
         """The lists of each block of those who ask."""

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ def evaluate(
         systems=lists.scored(test.chosen, len(catalog)),
         fit_seconds=fit_seconds,
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        notes=tuple(engine.notes),
+        notes=(*engine.notes, *_said(lists.failed)),
     )
 
 
@@ -97,6 +97,8 @@ class _Lists:
         self._items: dict[str, list[Rows]] = {}
         self._seconds: dict[str, float] = {}
         self.done = 0
+        self.failed: list[str] = []
+        """Sources that could not answer, once for each block of users."""
 
     def add(self, histories: Histories) -> None:
         """Ask every system for these histories."""
@@ -105,8 +107,13 @@ class _Lists:
             retrieve = member.retriever.retrieve
             self._ask(member.name, histories, partial(_alone, retrieve, k))
         self._ask(FUSED, histories, lambda h, a: fitted.candidates(h, a, k)[0].top(k))
-        self._ask(TWO_STAGE, histories, lambda h, a: fitted.rank(h, a, k).candidates)
+        self._ask(TWO_STAGE, histories, self._both_stages)
         self.done += len(histories)
+
+    def _both_stages(self, histories: Histories, allowed: Allowed) -> Candidates:
+        ranked = self._engine.learnt.fitted.rank(histories, allowed, self._k)
+        self.failed.extend(ranked.failed)
+        return ranked.candidates
 
     def scored(self, chosen: Chosen, n_items: int) -> dict[str, dict[str, float]]:
         """Per system its metrics at k and its cost, the two-stage list first."""
@@ -138,6 +145,13 @@ class _Lists:
         self._items.setdefault(name, []).extend(parts)
 
 
+def _said(failed: list[str]) -> list[str]:
+    return [
+        f"source {name!r} failed in {failed.count(name)} blocks of users, whose lists are fused"
+        for name in sorted(set(failed))
+    ]
+
+
 def _alone(
     retrieve: Callable[[Histories, int, Allowed], Candidates],
     k: int,
@@ -155,7 +169,9 @@ def _split(log: Interactions, settings: EvaluationSettings) -> tuple[Moment, dic
     targets = _targets(log, settings.targets)
     if settings.protocol == "last-item":
         past, last = log.split_last(1)
-        return moment(past, last, targets=targets), {"name": "last-item"}
+        alone = int((log.counts == 1).sum())  # users whose only event stays in the past
+        test = moment(past, last, targets=targets)
+        return replace(test, left_out=test.left_out + alone), {"name": "last-item"}
     if log.clock != "time":
         raise DataError(
             f"the protocol 'time' needs a time column; this log has {log.clock!r}: "

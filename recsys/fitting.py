@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.features.catalog import Catalog
+from recsys.features.errors import TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size
@@ -97,7 +98,9 @@ class Fitting:
     ) -> TrainingLists:
         allowed = self.policy.allowed(block.histories)
         chosen = block.chosen.within(allowed)
-        candidates, _ = fitted.candidates(block.histories, allowed)
+        candidates, failed = fitted.candidates(block.histories, allowed)
+        if failed:
+            raise TrainingError(f"sources failed while lists to learn from were made: {failed}")
         labels = chosen.labels(candidates)
         hit = np.flatnonzero((labels > 0).any(axis=1))
         offered = candidates.take(hit)

@@ -9,6 +9,7 @@ from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.histories import Histories
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever, links_items
+from recsys.retrieval.sources import PASSING
 
 _LOOKED_AT = 20  # newest items of a history that a reason may name
 
@@ -34,7 +35,10 @@ def because(
         mine = main == candidates.sources.index(retriever.name)
         codes[mine] = number * _MANNERS + _PLAIN
         if links_items(retriever) and mine.any():
-            links = retriever.links(recent, np.where(mine, candidates.items, PAD))
+            try:
+                links = retriever.links(recent, np.where(mine, candidates.items, PAD))
+            except PASSING:  # said when its features failed
+                continue
             strongest = np.take_along_axis(recent, links.argmax(axis=2), axis=1)
             linked = mine & (links.max(axis=2) > 0)
             again = linked & (strongest == candidates.items)

@@ -79,7 +79,7 @@ def _of_lists(
 ) -> _Events:
     names = as_ids(list(sessions), "session")
     items = log.items.rows([item for session in sessions.values() for item in session])
-    codes = np.zeros(len(items), np.uint8)
+    codes = np.full(len(items), _least(log, events), np.uint8)
     lengths = [len(session) for session in sessions.values()]
     return _Events(
         names,
@@ -97,9 +97,9 @@ def _of_table(
     missing = {columns.user, columns.item} - set(table.columns)
     if missing:
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
-    table = _in_order(table, columns, log)
     names = table[columns.user].unique(maintain_order=True)
-    codes = _codes(table, columns, log)
+    table = _in_order(table, columns, log)
+    codes = _codes(table, columns, log, events)
     return _Events(
         names,
         Vocabulary(names, "session").rows(table[columns.user]),
@@ -135,10 +135,17 @@ def _amounts(table: pl.DataFrame, columns: LogColumns) -> pl.DataFrame:
     return amounts
 
 
-def _codes(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> Array:
-    """The code of each event; without a column of events the first that the log knows of."""
+def _least(log: Interactions, events: Mapping[str, EventType]) -> int:
+    """The event that says least, which is what an event of no known kind counts as."""
+    return int(np.argmin([events.get(name, EventType()).weight for name in log.events]))
+
+
+def _codes(
+    table: pl.DataFrame, columns: LogColumns, log: Interactions, events: Mapping[str, EventType]
+) -> Array:
+    """The code of each event; without a column of events that of the least weight."""
     if columns.event is None or columns.event not in table.columns:
-        return np.zeros(len(table), np.uint8)
+        return np.full(len(table), _least(log, events), np.uint8)
     known = pl.Series(log.events)
     codes = (
         table[columns.event]

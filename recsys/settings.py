@@ -1,5 +1,6 @@
 """Everything that can be set about an engine, from Python or TOML."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -9,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from recsys.features.columns import DEFAULT_EVENTS, CatalogColumns, EventType, LogColumns
+from recsys.features.device import check
 from recsys.features.errors import SettingsError
 from recsys.features.settings import Settings, nearest
 
@@ -29,12 +31,16 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
 """The sources of an engine unless settings change them; with a depth of 0 they only give scores."""
 
 
+RESERVED = ("two-stage", "fused")
+"""What evaluation calls the lists of all sources together; no source has such a name."""
+
+
 class TextSettings(Settings):
     """How the catalogue's text becomes vectors."""
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """A name of the hub, or a folder with a transformers model."""
-    max_tokens: int = Field(default=64, ge=2)
+    max_tokens: int = Field(default=64, ge=3)
     cache: Path | None = None
     """Where vectors are kept between runs; by default the user's cache folder."""
 
@@ -55,6 +61,14 @@ class TrainingSettings(Settings):
     """Users drawn for training, over all cutoffs."""
     least_positives: int = Field(default=200, ge=2)
     """With fewer lists that have a chosen candidate there is no ranker: lists are fused by rank."""
+
+    @model_validator(mode="after")
+    def _some_past_is_left(self) -> Self:
+        if self.moments * self.stretch >= 1:
+            raise ValueError(
+                f"moments x stretch must be below 1; got {self.moments} x {self.stretch}"
+            )
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -88,6 +102,14 @@ class EngineSettings(Settings):
     device: str = "auto"
 
     @model_validator(mode="after")
+    def _device_is_known(self) -> Self:
+        try:
+            check(self.device)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @model_validator(mode="after")
     def _sources_can_be_made(self) -> Self:
         try:
             source_tables(self)
@@ -115,6 +137,11 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
     tables = {}
     for name in [*DEFAULT_SOURCES, *(n for n in settings.sources if n not in DEFAULT_SOURCES)]:
         table = {**DEFAULT_SOURCES.get(name, {}), **settings.sources.get(name, {})}
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED or "name" in table:
+            raise SettingsError(
+                f"a source's name is its table's, of letters, digits, - and _, and none of "
+                f"{', '.join(RESERVED)}; got {table.get('name', name)!r}"
+            )
         if "kind" not in table:
             raise SettingsError(
                 f"unknown source {name!r}; {nearest(name, DEFAULT_SOURCES)} "
@@ -133,11 +160,12 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
 def built(make: type[Built], values: Table, where: str) -> Built:
     """An object from its constructor's arguments; raises SettingsError on a wrong one."""
     known = {each.name: each for each in fields(make) if each.init}  # type: ignore[arg-type]
-    for key, value in values.items():
+    for key, value in list(values.items()):
         if key not in known:
             raise SettingsError(f"unknown setting '{where}.{key}'; {nearest(key, known)}")
         try:
-            TypeAdapter[Any](cast(Any, known[key].type)).validate_python(value)
+            own = TypeAdapter[Any](cast(Any, known[key].type)).validate_python(value)
+            values = {**values, key: own}
         except ValidationError as error:
             rule = error.errors()[0]["msg"]
             raise SettingsError(f"setting '{where}.{key}': {rule}; got {value!r}") from None

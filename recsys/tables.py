@@ -91,11 +91,12 @@ def _wide(values: Array, k: int, fill: float) -> Array:
 def as_table(
     asked: Asked,
     lists: Lists,
+    k: int,
     sources: Sequence[str],
     retrievers: Sequence[Retriever],
     catalog: Catalog,
 ) -> pl.DataFrame:
-    """The lists of everybody who asked; `sources` are the names of those that offer items."""
+    """The lists of everybody who asked; `k` items were asked for, `sources` offered them."""
     shown = lists.items != PAD
     shown[:, 0] = True  # who is offered nothing has one row to say so
     owner, place = np.nonzero(shown)
@@ -108,7 +109,7 @@ def as_table(
             "score": lists.scores[shown],
             "sources": _names(lists.offered[shown], sources),
             "reason": sentences(codes, past, retrievers, catalog.titles()),
-            "note": _notes(asked, lists).gather(owner),
+            "note": _notes(asked, lists, k).gather(owner),
         }
     )
     if (items == PAD).any():
@@ -124,9 +125,9 @@ def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
     return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
 
 
-def _notes(asked: Asked, lists: Lists) -> pl.Series:
+def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
     """(b,) what is unusual of each list; null where nothing is."""
-    lengths, k = (lists.items != PAD).sum(axis=1), lists.items.shape[1]
+    lengths = (lists.items != PAD).sum(axis=1)
     short = lengths < k
     if not short.any() and not any(lists.failed) and asked.remarks.null_count() == len(asked.ids):
         return asked.remarks
@@ -139,10 +140,12 @@ def _notes(asked: Asked, lists: Lists) -> pl.Series:
             "failed": pl.Series(lists.failed, dtype=pl.String),
         }
     )
-    offered = pl.format(
-        "{} of {} items: stock and policy leave {} to offer",
-        pl.col("length"), pl.lit(k), pl.col("available"),
-    )  # fmt: skip
+    stock = "stock and policy leave {} to offer"
+    offered = pl.format("{} of {} items: ", pl.col("length"), pl.lit(k)) + (
+        pl.when(pl.col("length") < pl.col("available"))
+        .then(pl.lit("the sources found no more"))
+        .otherwise(pl.format(stock, pl.col("available")))
+    )
     said = pl.concat_str(
         pl.col("remark"),
         pl.when("short").then(offered),
@@ -166,6 +169,15 @@ def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
             "note": pl.String,
         }
     )
+
+
+def first_filled(lists: Sequence[Candidates]) -> Candidates:
+    """For each query the first of several sources' lists that holds anything."""
+    filled = np.stack([each.filled.any(axis=1) for each in lists])
+    chosen, rows = filled.argmax(axis=0), np.arange(filled.shape[1])
+    items = np.stack([each.items for each in lists])[chosen, rows]
+    scores = np.stack([each.scores[:, :, 0] for each in lists])[chosen, rows]
+    return Candidates.of_one(lists[0].users, items, scores, "linking")
 
 
 def single_lists(ids: pl.Series, candidates: Candidates, catalog: Catalog) -> pl.DataFrame:

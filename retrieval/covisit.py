@@ -57,9 +57,13 @@ class CoVisit:
         for name in ("window", "last", "neighbours"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("forward", "backward"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} must not be negative; got {getattr(self, name)}")
+        for name in ("forward", "backward"):  # sums of float32 must not vanish
+            if not (getattr(self, name) == 0 or 1e-3 <= getattr(self, name) <= 1e3):
+                value = getattr(self, name)
+                raise SettingsError(f"{name} must be 0, or between .001 and 1000; got {value}")
+        for name in ("source_damping", "target_damping"):
+            if not 0 <= getattr(self, name) <= 2:
+                raise SettingsError(f"{name} must be between 0 and 2; got {getattr(self, name)}")
         if not 0 <= self.decay <= 1:
             raise SettingsError(f"decay must be between 0 and 1; got {self.decay}")
 

@@ -9,6 +9,7 @@ import numpy as np
 from recsys.features import npz
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog
+from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
@@ -28,6 +29,10 @@ class Popular:
     half_life: float = 30.0
     _scores: Floats = field(init=False, repr=False)  # (items,)
     _order: Rows = field(init=False, repr=False)  # (items,) best first
+
+    def __post_init__(self) -> None:
+        if not self.half_life > 0:
+            raise SettingsError(f"half_life must be above 0 days; got {self.half_life}")
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         worth = interactions.weights.astype(np.float64)

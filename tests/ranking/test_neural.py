@@ -27,7 +27,7 @@ def planted(n: int = 200, width: int = 8, seed: int = 0) -> TrainingLists:
     worth = np.where(filled, features[:, :, 0] - features[:, :, 1], -np.inf)
     labels = np.zeros((n, width), np.float32)
     np.put_along_axis(labels, worth.argmax(axis=1)[:, None], 1, axis=1)
-    return TrainingLists(features, labels, filled, NAMES, n, n, 0)
+    return TrainingLists(features, labels, filled, np.arange(n, dtype=np.int32), NAMES, n, n, 0)
 
 
 def ranker(**settings: float) -> NeuralRanker:
@@ -115,7 +115,7 @@ def test_the_best_epoch_is_kept() -> None:
     learner = ranker(learning_rate=5e-2, hidden=(64,), held_out=0.5).fit(lists)
     curve = [epoch["held out"] for epoch in learner.curve_]
     assert curve[-1] > min(curve), "the last epoch is the best: nothing is shown"
-    _, held = _split(60, 0.5, np.random.default_rng(learner.seed))
+    _, held = _split(np.arange(60, dtype=np.int32), 0.5, np.random.default_rng(learner.seed))
     scores = scores_of(learner, lists)[held]
     arrays = (torch.from_numpy(each[held]) for each in (lists.labels, lists.filled))
     loss = softmax_loss(torch.from_numpy(scores), *arrays).item()

@@ -34,7 +34,7 @@ def test_last_items_scored_and_left_out_are_counted() -> None:
         "name": "last-item",
         "users": 2,
         "positives": 2,
-        "users_without_past": 0,
+        "users_without_past": 1,
         "users_without_allowed_positives": 1,
         "positives_not_allowed": 1,
         "k": 2,

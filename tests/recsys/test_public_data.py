@@ -73,8 +73,10 @@ def test_every_row_of_online_retail_is_kept_or_accounted_for(data_dir: Path) -> 
     assert f"{len(rows) - len(goods):,} left out by where" in said
     assert f"{len(goods) - len(known):,} null user id" in said
     assert f"{len(known) - len(distinct):,} duplicate" in said
-    assert len(catalog) == goods["item_id"].n_unique()
-    assert (catalog.price() > 0).all()  # type: ignore[operator]
+    before = goods.filter(pl.col("timestamp") < pl.datetime(2010, 11, 17))
+    assert catalog.known.sum() == before["item_id"].n_unique()
+    assert len(catalog) == pl.concat([before["item_id"], known["item_id"]]).n_unique()
+    assert (catalog.price()[catalog.known] > 0).all()  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", ["amazon-beauty", "ml-100k"])

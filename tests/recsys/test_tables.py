@@ -49,7 +49,7 @@ def table(
     retrievers = engine.learnt.fitted.sources.retrievers
     lists = Lists.of(who.histories, ranked, k, Allowed(two, *nothing), retrievers)
     catalog = Catalog.empty(engine.learnt.log.items)
-    return as_table(who, Lists.joined([lists]), own.sources, retrievers, catalog)
+    return as_table(who, Lists.joined([lists]), k, own.sources, retrievers, catalog)
 
 
 def test_a_row_per_item_and_one_for_who_has_none(engine: Engine) -> None:
@@ -62,8 +62,8 @@ def test_a_row_per_item_and_one_for_who_has_none(engine: Engine) -> None:
     assert rows["sources"].to_list() == [["next", "popular"], []]
     assert rows["reason"].to_list() == ["often chosen with b", None]
     assert rows["note"].to_list() == [
-        "1 of 2 items: stock and policy leave 2 to offer",
-        "0 of 2 items: stock and policy leave 2 to offer",
+        "1 of 2 items: the sources found no more",
+        "0 of 2 items: the sources found no more",
     ]
 
 
@@ -81,7 +81,7 @@ def test_all_that_is_unusual_is_said_in_one_note(engine: Engine) -> None:
     who = Asked(pl.Series(["new"]), asked(engine, "nobody").histories, pl.Series(["unknown user"]))
     (note,) = table(engine, who, own, 2, failed=("als", "content"))["note"]
     assert note == (
-        "unknown user; 1 of 2 items: stock and policy leave 2 to offer; "
+        "unknown user; 1 of 2 items: the sources found no more; "
         "failed sources: als, content"
     )
 

@@ -129,9 +129,10 @@ def test_pruning_keeps_the_strongest() -> None:
         ({"neighbours": 0}, "neighbours must be at least 1; got 0"),
         ({"window": 0}, "window must be at least 1; got 0"),
         ({"last": 0}, "last must be at least 1; got 0"),
+        ({"target_damping": 40.0}, "target_damping must be between 0 and 2; got 40"),
         ({"decay": -0.5}, "decay must be between 0 and 1; got -0.5"),
-        ({"forward": -1.0}, "forward must not be negative; got -1"),
-        ({"backward": -1.0}, "backward must not be negative; got -1"),
+        ({"forward": -1.0}, "forward must be 0, or between .001 and 1000; got -1"),
+        ({"backward": -1.0}, "backward must be 0, or between .001 and 1000; got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float], named: str) -> None:
