@@ -21,7 +21,7 @@ from recsys.features.errors import (
     SettingsError,
     TrainingError,
 )
-from recsys.settings import EngineSettings, EvaluationSettings
+from recsys.settings import EngineSettings, EvaluationSettings, TrainingSettings
 from tests.shops import (
     fitted_engine,
     listed,
@@ -366,3 +366,19 @@ def test_nothing_to_score() -> None:
     log, catalog = engine.read(orders({"ann": "aa", "bob": "bb", "cat": "cc"}))
     with pytest.raises(DataError, match="nobody chose an item that might have been offered"):
         evaluate(engine, log, catalog, EvaluationSettings())
+
+
+@pytest.mark.parametrize("name", ["../../evil", "two-stage", "fused", "a b", ""])
+def test_a_source_is_named_as_a_file_may_be(name: str) -> None:
+    with pytest.raises(SettingsError, match="a source's name"):
+        EngineSettings(sources={name: {"kind": "popular"}})
+
+
+def test_a_source_has_no_other_name_than_its_table() -> None:
+    with pytest.raises(SettingsError, match="a source's name is its table's"):
+        EngineSettings(sources={"als": {"name": "../../evil"}})
+
+
+def test_cutoffs_leave_some_past() -> None:
+    with pytest.raises(SettingsError, match="moments x stretch must be below 1"):
+        EngineSettings(training=TrainingSettings(moments=13))

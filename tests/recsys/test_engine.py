@@ -11,8 +11,11 @@ import pytest
 
 from recsys.engine import Engine
 from recsys.features.arrays import PAD, Floats, Rows
+from recsys.features.catalog import read_catalog
+from recsys.features.columns import CatalogColumns
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
+from recsys.features.reading import read_interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.popular import Popular
@@ -399,3 +402,12 @@ def test_fitting_anew_forgets_the_old_shop() -> None:
     engine.fit(orders({"eve": "xyz", "joe": "yzw"}))
     assert set(engine.items) == set("wxyz")
     assert len(engine.notes) == len(before)
+
+
+def test_a_catalogue_in_another_order_is_brought_to_that_of_the_log() -> None:
+    """Rows of log and catalogue must mean the same items, however the two were made."""
+    log, _ = read_interactions(pl.DataFrame({"user_id": ["x", "y"], "item_id": ["b", "a"]}))
+    table = pl.DataFrame({"item_id": ["b"], "title": ["the second"]})
+    catalog, _ = read_catalog(table, CatalogColumns(title="title"))
+    log, catalog = Engine().read(log, catalog)
+    assert catalog.titles().to_list() == ["a", "the second"]

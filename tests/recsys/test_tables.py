@@ -81,8 +81,7 @@ def test_all_that_is_unusual_is_said_in_one_note(engine: Engine) -> None:
     who = Asked(pl.Series(["new"]), asked(engine, "nobody").histories, pl.Series(["unknown user"]))
     (note,) = table(engine, who, own, 2, failed=("als", "content"))["note"]
     assert note == (
-        "unknown user; 1 of 2 items: the sources found no more; "
-        "failed sources: als, content"
+        "unknown user; 1 of 2 items: the sources found no more; failed sources: als, content"
     )
 
 
