@@ -61,11 +61,17 @@ def _measure(users: list[int]) -> list[dict[str, float]]:
 def _fit(users: int, artifact: Path) -> None:
     from recsys.demo import shop_settings
     from recsys.engine import Engine
+    from recsys.settings import TrainingSettings
     from recsys.shop import make_shop
 
-    shop = make_shop(users=users, items=10_000, sessions_per_user=3.0)
-    settings = shop_settings().model_copy(update={"ranker": {"epochs": 1}})
-    Engine(settings).fit(shop.events, shop.items.drop("title", "description")).save(artifact)
+    shop = make_shop(users=users, items=5_000, sessions_per_user=3.0)
+    changes = {
+        "ranker": {"epochs": 1},
+        "sources": {"content": {"use": False}},  # embedding takes long and adds nothing here
+        "training": TrainingSettings(most_lists=4_000),
+    }
+    settings = shop_settings().model_copy(update=changes)
+    Engine(settings).fit(shop.events, shop.items).save(artifact)
 
 
 def _ask(artifact: Path, users: int) -> dict[str, float]:

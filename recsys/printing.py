@@ -143,6 +143,8 @@ def verdict(result: Mapping[str, Any]) -> str:
     metric = f"ndcg@{result['protocol']['k']}"
     scores = {name: scores[metric] for name, scores in result["systems"].items()}
     ours = scores.pop("two-stage")
+    if ours == scores["fused"]:
+        return "the two-stage list is the fused one: there was no ranker, see below"
     best = max((name for name in scores if name != "fused"), key=scores.__getitem__)
     word = "beats" if ours > scores[best] else "does not beat"
     return (
