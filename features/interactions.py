@@ -74,6 +74,17 @@ class Interactions:
         held = (position >= counts - n) & (counts >= n + least)
         return self.where(~held), self.where(held)
 
+    def split_drawn(self, rng: np.random.Generator) -> tuple["Interactions", "Interactions"]:
+        """(all but one event of each user that is drawn, those events).
+
+        A user with a single event keeps it.
+        """
+        counts = self.counts
+        place = rng.integers(np.maximum(counts, 1))
+        held = np.zeros(len(self), bool)
+        held[(self.offsets[:-1] + place)[counts > 1]] = True
+        return self.where(~held), self.where(held)
+
     def active_users(self) -> Rows:
         """Rows of the users who have an event here, ascending."""
         return np.flatnonzero(self.counts).astype(np.int32)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows
@@ -18,11 +19,12 @@ class Chosen:
     offsets: Offsets  # (b + 1,)
     items: Rows  # (n,) distinct within a query
     weights: Floats  # (n,) > 0
+    events: NDArray[np.uint8]  # (n,) what each was chosen by, as the log codes its events
 
     def take(self, queries: Array) -> "Chosen":
         """Some of the queries, by position."""
         offsets, flat = ragged.gather(self.offsets, queries)
-        return Chosen(offsets, self.items[flat], self.weights[flat])
+        return Chosen(offsets, self.items[flat], self.weights[flat], self.events[flat])
 
     def labels(self, candidates: Candidates) -> Floats:
         """(b, w) the weight of each candidate that was chosen, 0 for the others."""
@@ -36,13 +38,22 @@ class Chosen:
         hits: Mask = self._places(items) != PAD
         return hits
 
+    def ranks(self, items: Rows) -> Rows:
+        """(n,) where each chosen item stands in the list (b, k) of its query, PAD if nowhere."""
+        places = self._places(items)
+        ranks = np.full(len(self.items), PAD, np.int32)
+        ranks[places[places != PAD]] = np.nonzero(places != PAD)[1]
+        return ranks
+
     def within(self, allowed: Allowed) -> "Chosen":
         """What was chosen and may be offered."""
         owner = ragged.owners(self.offsets)
         hidden = _places(allowed.offsets, allowed.excluded, owner, self.items) != PAD
         kept = allowed.mask[self.items] & ~hidden
         counts = np.bincount(owner[kept], minlength=len(self.offsets) - 1)
-        return Chosen(ragged.offsets_of(counts), self.items[kept], self.weights[kept])
+        return Chosen(
+            ragged.offsets_of(counts), self.items[kept], self.weights[kept], self.events[kept]
+        )
 
     def _places(self, items: Rows) -> Array:
         owner = np.broadcast_to(np.arange(len(items))[:, None], items.shape)

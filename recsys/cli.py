@@ -24,7 +24,9 @@ from recsys.printing import (
     Output,
     checks_table,
     list_tables,
+    lost_table,
     protocol_lines,
+    sources_table,
     systems_table,
     table_of,
     verdict,
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from recsys.engine import Engine
+    from recsys.features.catalog import Catalog
+    from recsys.features.interactions import Interactions
+    from recsys.tracking import Run
 
 
 class Exit(IntEnum):
@@ -151,30 +156,30 @@ def fit(
     output, settings = Output(flags.json), settings_of(flags)
     from recsys.artifact import check_target
     from recsys.engine import KIND, Engine
+    from recsys.tracking import tracked
 
     check_target(out, KIND)
     engine = Engine(settings)
-    with output.progress() as progress:
-        engine.fit(
-            data_dir=flags.data_dir,
-            strict=flags.strict,
-            quarantine=flags.quarantine,
-            progress=progress,
-        )
-    engine.save(out)
-    users, items = len(engine.users), len(engine.items)
-    output.say(*engine.notes, f"{users:,} users, {items:,} items; the engine is in {out}")
-    output.write(
-        {
+    with output.progress() as progress, tracked(settings, "fit") as run:
+        log, catalog = _read(engine, flags)
+        run.data(log, catalog, engine.notes)
+        engine.fit(log, catalog, progress=progress)
+        engine.save(out)
+        ranker = engine.learnt.fitted.ranker
+        run.epochs([] if ranker is None else ranker.curve_)
+        result = {
             "engine": str(out),
             "name": settings.name,
-            "users": users,
-            "items": items,
+            "users": len(engine.users),
+            "items": len(engine.items),
             "sources": [member.name for member in engine.learnt.fitted.sources.members],
-            "has_ranker": engine.learnt.fitted.ranker is not None,
+            "has_ranker": ranker is not None,
             "notes": engine.notes,
         }
-    )
+        run.finish(result)
+    said = f"{result['users']:,} users, {result['items']:,} items; the engine is in {out}"
+    output.say(*engine.notes, said, *_run_lines(run))
+    output.write(result)
 
 
 @app.command()
@@ -183,8 +188,11 @@ def evaluate(
     flags: Flags,
     *,
     protocol: Annotated[
-        Literal["last-item", "time"] | None,
-        typer.Option(help="Hold out each user's last item, or all after a cutoff."),
+        Literal["last-item", "time", "walk-forward", "given", "fold-in"] | None,
+        typer.Option(
+            help="Hold out each user's last item, all after a cutoff, several stretches of time "
+            "one after the other, the other half of a given split, or users who are folded in."
+        ),
     ] = None,
     k: Annotated[int | None, typer.Option("--k", "-k", help="Items per list.")] = None,
     share: Annotated[
@@ -199,9 +207,10 @@ def evaluate(
     output = Output(flags.json)
     settings = settings_of(flags, protocol=protocol, k=k, share=share, date=date)
     chosen = _seeds(seeds)
-    from recsys.runs import run_seeds
+    from recsys.evaluation.seeds import run_seeds
+    from recsys.tracking import tracked
 
-    with output.progress() as progress:
+    with output.progress() as progress, tracked(settings, "evaluation", chosen) as run:
         runs = run_seeds(
             settings,
             chosen,
@@ -209,10 +218,32 @@ def evaluate(
             strict=flags.strict,
             quarantine=flags.quarantine,
             progress=progress,
+            told=run.data,
         )
-    result = runs.as_dict(settings.name)
+        result = runs.as_dict(settings.name)
+        run.epochs(result["curves"])
+        run.finish(result)
     _show_evaluation(output, result)
+    output.say(*_run_lines(run))
     output.write(result)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, or the JSON file of an evaluation.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file; by default it stands beside the evaluation.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Write one HTML page that shows what an evaluation found; it needs no network."""
+    from recsys.reporting.report import write_report
+
+    output, written = Output(json), write_report(run, out)
+    told = written.headline
+    lines = (f"{told.title}.", told.detail, written.work_on)
+    output.say(*filter(None, lines), f"the report is in {written.page}")
+    output.write(written.as_dict())
 
 
 @app.command()
@@ -306,8 +337,19 @@ def doctor(json: Json = None) -> None:
 
 
 def _show_evaluation(output: Output, result: dict[str, Any]) -> None:
-    output.show(systems_table(result["systems"], result["protocol"]["k"]))
+    account = result["account"]
+    output.show(systems_table(result))
+    output.show(sources_table(account), lost_table(account))
     output.say(verdict(result), *protocol_lines(result), *result["notes"])
+
+
+def _read(engine: "Engine", flags: Flags) -> "tuple[Interactions, Catalog]":
+    return engine.read(data_dir=flags.data_dir, strict=flags.strict, quarantine=flags.quarantine)
+
+
+def _run_lines(run: "Run") -> list[str]:
+    """Where a run is kept, and which trackers lost it."""
+    return run.notes if run.folder is None else [*run.notes, f"the run is in {run.folder}"]
 
 
 def _loaded(artifact: Path) -> "Engine":

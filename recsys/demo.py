@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from recsys.engine import Engine
-from recsys.evaluation import Evaluation, evaluate
+from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.fitting import Progress, silent
 from recsys.settings import EngineSettings
 from recsys.shop import Shop, make_shop

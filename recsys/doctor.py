@@ -19,6 +19,7 @@ LEAST_PYTHON = (3, 11)
 
 NEEDED = {
     "implicit": "0.7.3",
+    "jinja2": "3.1",
     "narwhals": "2",
     "numba": "0.61",
     "numpy": "2",

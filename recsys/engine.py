@@ -34,7 +34,7 @@ from recsys.settings import EngineSettings
 from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
 
 if TYPE_CHECKING:
-    from recsys.evaluation import Evaluation
+    from recsys.evaluation.result import Evaluation
 
 KIND = "engine"
 """What the manifest of a saved engine calls it."""
@@ -163,6 +163,10 @@ class Engine:
         asked = self._asked(users, sessions)
         if not len(asked.ids):
             return no_table(asked.ids.dtype, self.items.dtype)
+        return self.answer(asked, k, exclude)
+
+    def answer(self, asked: Asked, k: int, exclude: Ids = ()) -> pl.DataFrame:
+        """As `recommend`, for histories that have been made already."""
         lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude)))
         sources = self.learnt.fitted.sources
         offering = [member.name for member in sources.offering]
@@ -210,11 +214,13 @@ class Engine:
         A new engine is fitted on the past alone; this one stays as it is. The protocol stands in
         `settings.evaluation`.
         """
-        from recsys.evaluation import evaluate
+        from recsys.evaluation.evaluate import evaluate
+        from recsys.evaluation.protocols import read_test
 
         tested = Engine(self.settings)
         log, catalog = tested.read(interactions, catalog, data_dir=data_dir)
-        return evaluate(tested, log, catalog, self.settings.evaluation, progress)
+        test = read_test(self.settings, data_dir)
+        return evaluate(tested, log, catalog, self.settings.evaluation, progress, test)
 
     def save(self, folder: Path | str) -> None:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""

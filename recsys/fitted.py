@@ -53,9 +53,11 @@ class Fitted:
         """What stage two reads: (b, w, f) and the names (f,)."""
         return pair_features(histories, candidates, self.knowledge)
 
-    def rank(self, histories: Histories, allowed: Allowed, k: int) -> Ranked:
-        """Both stages: at most `k` items for each history."""
-        candidates, failed = self.candidates(histories, allowed, k)
+    def rank(
+        self, histories: Histories, allowed: Allowed, k: int, least: int | None = None
+    ) -> Ranked:
+        """Both stages: at most `k` items for each history, from the candidates for `least`."""
+        candidates, failed = self.candidates(histories, allowed, k if least is None else least)
         known = histories.lengths > 0
         if self.ranker is None or failed or not known.any():
             return _fused(candidates, k, failed)

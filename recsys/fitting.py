@@ -10,7 +10,12 @@ from recsys.features.errors import TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size
-from recsys.learning import Moment, moments_in_time, moments_of_last_items
+from recsys.learning import (
+    Moment,
+    moments_in_time,
+    moments_of_drawn_items,
+    moments_of_last_items,
+)
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.ranking.item_statistics import ItemStatistics
@@ -68,7 +73,12 @@ class Fitting:
     def _of_last_items(
         self, log: Interactions, notes: list[str]
     ) -> tuple[TrainingLists, list[str]]:
-        lists = self._lists(moments_of_last_items(log, self.settings.training.moments))
+        number = self.settings.training.moments
+        if log.clock == "none":
+            rng = np.random.default_rng((self.settings.seed, number))
+            lists = self._lists(moments_of_drawn_items(log, number, rng))
+            return lists, [*notes, _account(lists, "items drawn of each user, in no order")]
+        lists = self._lists(moments_of_last_items(log, number))
         return lists, [*notes, _account(lists, "each user's last items")]
 
     def _lists(self, moments: Iterable[Moment]) -> TrainingLists:

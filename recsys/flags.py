@@ -64,6 +64,10 @@ class Flags:
     json: Annotated[
         str | None, _option("Write the result as JSON; - is standard output.", _RUN)
     ] = None
+    runs: Annotated[Path | None, _option("The folder that gets a folder of this run.", _RUN)] = None
+    no_run: Annotated[
+        bool, typer.Option("--no-run", help="Keep no run folder.", rich_help_panel=_RUN)
+    ] = False
 
 
 _LOG = ("user", "item", "time", "order", "event", "weight", "quantity")
@@ -105,6 +109,8 @@ def settings_of(flags: Flags, **evaluation: Any) -> EngineSettings:
     if catalog is not None:
         values["catalog"] = catalog
     values["evaluation"] = {**values.get("evaluation", {}), **_said(evaluation)}
+    tracking = {"folder": flags.runs, "use": False if flags.no_run else None}
+    values["tracking"] = {**values.get("tracking", {}), **_said(tracking)}
     values |= _said({"seed": flags.seed, "device": flags.device})
     return EngineSettings.parse(values)
 

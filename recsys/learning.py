@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recsys.features import ragged
-from recsys.features.arrays import Array, Mask
+from recsys.features.arrays import Array, Mask, Rows
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.ranking.lists import Chosen
@@ -20,6 +20,7 @@ class Moment:
     histories: Histories  # of the users who chose something afterwards
     chosen: Chosen  # (len(histories)) what they chose
     left_out: int  # users who chose something and have no history
+    left_out_positives: int = 0  # what they chose
 
     def sample(self, most: int, rng: np.random.Generator) -> "Moment":
         """At most so many of the users, drawn evenly."""
@@ -57,31 +58,52 @@ def moments_of_last_items(log: Interactions, moments: int) -> Iterator[Moment]:
         yield moment(past, last)
 
 
+def moments_of_drawn_items(
+    log: Interactions, moments: int, rng: np.random.Generator
+) -> Iterator[Moment]:
+    """One event of each user, another one, ...: of a log without order the last says nothing."""
+    past = log
+    for _ in range(moments):
+        past, drawn = past.split_drawn(rng)
+        yield moment(past, drawn)
+
+
 def moment(
-    past: Interactions, future: Interactions, now: int | None = None, targets: Mask | None = None
+    past: Interactions,
+    future: Interactions,
+    now: int | Array | None = None,
+    targets: Mask | None = None,
 ) -> Moment:
     """The users of `future` who have a past, and what they chose.
 
-    `now` is the cutoff; without one each user's moment is the first event after it. `targets`
-    (events,) marks the events that count as choosing.
+    `now` is the cutoff, one for all or (users,); without one each user's moment is the first event
+    of `future`. `targets` (events,) marks the events that count as choosing.
     """
     if targets is not None:
         future = future.where(targets[future.event_codes])
     active = future.active_users()
     users = active[past.counts[active] > 0]
-    now_of = future.times[future.offsets[users]] if now is None else now
-    histories = Histories.of(past, users, now_of)
-    return Moment(past, histories, _chosen(future, users), len(active) - len(users))
+    strangers = active[past.counts[active] == 0]
+    of_strangers = len(chosen_by(future, strangers).items)
+    histories = Histories.of(past, users, _moments_of(users, future, now))
+    return Moment(past, histories, chosen_by(future, users), len(strangers), of_strangers)
 
 
-def _chosen(future: Interactions, users: Array) -> Chosen:
-    """The distinct items of each user, with their greatest weight."""
+def _moments_of(users: Rows, future: Interactions, now: int | Array | None) -> Array | int:
+    if now is None:
+        return future.times[future.offsets[users]]
+    return now[users] if isinstance(now, np.ndarray) else now
+
+
+def chosen_by(future: Interactions, users: Array) -> Chosen:
+    """The distinct items that each user (b,) chose, with the greatest weight and its event."""
     offsets, flat = ragged.gather(future.offsets, users)
     owner = ragged.owners(offsets)
     items, weights = future.item_rows[flat], future.weights[flat]
+    events = future.event_codes[flat]
     order = np.lexsort((-weights, items, owner))
-    owner, items, weights = owner[order], items[order], weights[order]
+    owner, items, weights, events = owner[order], items[order], weights[order], events[order]
     first = np.ones(len(items), bool)
     first[1:] = (owner[1:] != owner[:-1]) | (items[1:] != items[:-1])
     counts = np.bincount(owner[first], minlength=len(users))
-    return Chosen(ragged.offsets_of(counts), items[first], weights[first])
+    return Chosen(ragged.offsets_of(counts), items[first], weights[first], events[first])

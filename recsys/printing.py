@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.features.errors import SettingsError
+from recsys.whole_files import write_whole
 
 if TYPE_CHECKING:  # the command line answers --help without loading polars
     import polars as pl
@@ -87,7 +87,7 @@ class Output:
         if self.json == STDOUT:
             sys.stdout.write(text)
         else:
-            _write_whole(Path(self.json), text)
+            write_whole(Path(self.json), text)
 
 
 class Bars:
@@ -103,16 +103,21 @@ class Bars:
         self._bars.update(self._tasks[step], completed=share)
 
 
-def systems_table(systems: Mapping[str, Mapping[str, float]], k: int) -> Table:
-    """A row per system of an evaluation: its metrics at k, and its cost."""
-    table = _table("system", right=(f"Recall@{k}", f"NDCG@{k}", f"HR@{k}", "coverage"))
+def systems_table(result: Mapping[str, Any]) -> Table:
+    """A row per system of an evaluation: its metrics at k with the interval of NDCG, its cost."""
+    k, intervals = result["protocol"]["k"], result["intervals"]
+    table = _table("system", right=(f"Recall@{k}", f"NDCG@{k}", "95 %", f"HR@{k}", "coverage"))
     table.add_column("seconds", justify="right")
     table.add_column("users/s", justify="right")
-    metrics = (f"recall@{k}", f"ndcg@{k}", f"hr@{k}", f"coverage@{k}")
-    for place, (name, scores) in enumerate(systems.items()):
+    for place, (name, scores) in enumerate(result["systems"].items()):
+        ends = intervals.get(name, {}).get(f"ndcg@{k}")
         table.add_row(
             name,
-            *(f"{scores[metric]:.4f}" for metric in metrics),
+            f"{scores[f'recall@{k}']:.4f}",
+            f"{scores[f'ndcg@{k}']:.4f}",
+            "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}",
+            f"{scores[f'hr@{k}']:.4f}",
+            f"{scores[f'coverage@{k}']:.4f}",
             f"{scores['seconds']:.2f}",
             f"{scores['users_per_second']:,.0f}",
             style="bold" if place == 0 else None,
@@ -120,13 +125,55 @@ def systems_table(systems: Mapping[str, Mapping[str, float]], k: int) -> Table:
     return table
 
 
+def sources_table(account: Mapping[str, Any]) -> Table:
+    """A row per source of the account of the stages: what it found, and what only it found."""
+    table = _table("source", right=("depth", "candidates", "recall", "only it found", "seconds"))
+    for name, own in account["sources"].items():
+        table.add_row(
+            name,
+            str(own["depth"]),
+            f"{own['candidates']:.1f}",
+            f"{own['recall']:.4f}",
+            f"{own['only']:,}",
+            f"{own['seconds']:.2f}",
+        )
+    union = account["union"]
+    table.add_row(
+        "all together",
+        "",
+        f"{union['candidates']:.1f}",
+        f"{union['recall']:.4f}",
+        "",
+        f"{union['seconds']:.2f}",
+        style="bold",
+    )
+    return table
+
+
+def lost_table(account: Mapping[str, Any]) -> Table:
+    """Where every positive went; the rows sum to all of them."""
+    table = _table("what became of what was chosen", right=("positives", "share"))
+    for row in account["lost"]:
+        table.add_row(row["stage"], f"{row['positives']:,}", f"{row['share']:.1%}")
+    table.add_row("all", f"{account['positives']:,}", "100.0%", style="bold")
+    return table
+
+
 def protocol_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """How an evaluation was made, what it left out, and what it cost; of `Evaluation.as_dict`."""
-    about = result["protocol"]
+    about, k = result["protocol"], result["protocol"]["k"]
     cut = (
         f", cutoff {about['cutoff']}, last event {about['last_event']}" if "cutoff" in about else ""
     )
-    yield f"protocol {about['name']}{cut}; k = {about['k']}"
+    several = f", {about['windows']} windows" if "windows" in about else ""
+    ranker = result["account"]["ranker"]
+    of_seed = f", with seed {result['account']['seed']}" if "seed" in result["account"] else ""
+    if ranker["trained"]:
+        yield (
+            f"the ranker reaches NDCG@{k} {ranker[f'ndcg@{k}']:.4f}; the best order of the same "
+            f"candidates would reach {ranker[f'best@{k}']:.4f}{of_seed}"
+        )
+    yield f"protocol {about['name']}{cut}{several}; k = {k}"
     yield (
         f"scored: {about['users']:,} users, {about['positives']:,} positives; left out: "
         f"{about['users_without_past']:,} users without a past, "
@@ -139,18 +186,30 @@ def protocol_lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def verdict(result: Mapping[str, Any]) -> str:
-    """The two-stage list beside the best single source, in one sentence; higher or not."""
+    """The two-stage list beside the single sources, in one sentence: higher, or not, or noise.
+
+    Which of them is better is said only where the paired test is sure of it.
+    """
     metric = f"ndcg@{result['protocol']['k']}"
     scores = {name: scores[metric] for name, scores in result["systems"].items()}
     ours = scores.pop("two-stage")
-    if ours == scores["fused"]:
+    if not result["account"]["ranker"]["trained"]:
         return "the two-stage list is the fused one: there was no ranker, see below"
-    best = max((name for name in scores if name != "fused"), key=scores.__getitem__)
-    word = "beats" if ours > scores[best] else "does not beat"
-    return (
-        f"the two-stage list {word} every single source: NDCG {ours:.4f}, "
-        f"the best source, {best}, {scores[best]:.4f}"
-    )
+    best = max((name for name in scores if name != "fused"), key=scores.__getitem__, default=None)
+    if best is None:
+        return f"no source answered in every window; the two-stage list reaches NDCG {ours:.4f}"
+    told = f"NDCG {ours:.4f}, the best source, {best}, {scores[best]:.4f}"
+    verdicts = {
+        each["against"]: each["verdict"]
+        for each in result["comparisons"]
+        if each["metric"] == metric and each["against"] != "fused"
+    }
+    if verdicts[best] == "worse":
+        return f"the two-stage list does not beat every single source: {told}"
+    unsure = [name for name, found in verdicts.items() if found == "inside the noise"]
+    if unsure:
+        return f"the two-stage list differs inside the noise from {', '.join(unsure)}: {told}"
+    return f"the two-stage list beats every single source: {told}"
 
 
 def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
@@ -211,15 +270,3 @@ def _console(stderr: bool) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH
     return console
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that is either whole or not there."""
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf8") as file:
-            file.write(text)
-        Path(draft).chmod(0o644)
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)

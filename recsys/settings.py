@@ -5,7 +5,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -74,14 +75,57 @@ class TrainingSettings(Settings):
 class EvaluationSettings(Settings):
     """How an engine is put to the test."""
 
-    protocol: Literal["last-item", "time"] = "last-item"
+    protocol: Literal["last-item", "time", "walk-forward", "given", "fold-in"] = "last-item"
     k: int = Field(default=10, ge=1)
+    at: tuple[Annotated[int, Field(ge=1)], ...] = (5, 20)
+    """Other lengths of lists that metrics are reported at, beside k."""
     share: float = Field(default=0.1, gt=0, lt=1)
-    """Of the events, the newest, that are the future in the protocol "time"."""
+    """Of the events, the newest, that are the future in the protocol "time"; in "walk-forward" of
+    each window."""
+    windows: int = Field(default=3, ge=1)
+    """Stretches of time that "walk-forward" foretells, one after the other."""
+    fold_users: float = Field(default=0.1, gt=0, lt=1)
+    """The share of the users that "fold-in" holds out."""
+    fold_share: float = Field(default=0.8, gt=0, lt=1)
+    """Of their events, those that are their history; the rest is to be found."""
+    test: LogColumns | None = None
+    """The other half of the split of "given": a path and its columns."""
     date: str | None = None
     """The cutoff instead of a share, such as "2010-11-01"."""
     targets: tuple[str, ...] = ()
     """Events that count as success; all of them by default."""
+    draws: int = Field(default=1000, ge=1)
+    """Of the bootstrap over users that intervals come from."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Of these draws and of the users that are held out; that of the engine may vary beside it."""
+
+
+class TrackingSettings(Settings):
+    """Where `recsys fit` and `recsys evaluate` keep what they did; see `recsys.tracking`."""
+
+    use: bool = True
+    """With false no run is kept anywhere."""
+    folder: Path = Path("runs")
+    """The folder of run folders; every run adds one."""
+    tensorboard: bool | Literal["auto"] = "auto"
+    """Event files in the run folder; "auto" writes them where tensorboard is installed."""
+    mlflow: str | None = None
+    """A tracking URI, such as "http://127.0.0.1:5000"."""
+    mlflow_experiment: str | None = None
+    """By default the name of the engine."""
+    wandb: str | None = None
+    """A project of Weights & Biases."""
+    wandb_mode: Literal["online", "offline"] = "online"
+    """With "offline" it writes into the run folder alone; `wandb sync` sends it later."""
+
+    @model_validator(mode="after")
+    def _no_password_is_kept(self) -> Self:
+        if self.mlflow is not None and "@" in urlsplit(self.mlflow).netloc:
+            raise ValueError(
+                "tracking.mlflow must name no user: settings are written to files; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+            )
+        return self
 
 
 class EngineSettings(Settings):
@@ -98,6 +142,7 @@ class EngineSettings(Settings):
     ranker: Table = Field(default_factory=dict)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
 

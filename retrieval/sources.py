@@ -87,12 +87,13 @@ class Sources:
                 lists.append(member.retriever.retrieve(histories, k, allowed))
             except PASSING as error:
                 _log.error("source %r failed and is passed over: %s", member.name, error)
-                lists.append(_nothing(histories, member.name))
+                lists.append(nothing(histories, member.name))
                 failed.append(member.name)
         return union(lists), failed
 
 
-def _nothing(histories: Histories, name: str) -> Candidates:
+def nothing(histories: Histories, name: str) -> Candidates:
+    """The lists of a source that offers nobody anything."""
     shape = (len(histories), 1)
     items = np.full(shape, PAD, np.int32)
     return Candidates.of_one(histories.users, items, np.full(shape, -np.inf, np.float32), name)

@@ -10,6 +10,8 @@ import recsys
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ("features", "retrieval", "ranking")
+ROOMS = ("evaluation", "reporting")
+"""Folders of the top floor that are packages of their own."""
 NOT_INSTALLED = {"benchmarks", "tests"}
 
 
@@ -24,8 +26,9 @@ def import_name(folder: str) -> str:
 
 def test_every_folder_of_code_is_a_listed_package(pyproject: dict[str, Any]) -> None:
     folders = {file.parent.name for file in ROOT.glob("*/__init__.py")} - NOT_INSTALLED
+    rooms = {f"recsys.{room}" for room in ROOMS}
     setuptools = pyproject["tool"]["setuptools"]
-    assert set(setuptools["packages"]) == {import_name(folder) for folder in folders}
+    assert set(setuptools["packages"]) == {import_name(folder) for folder in folders} | rooms
     assert setuptools["package-dir"] == {import_name(folder): folder for folder in folders}
 
 
@@ -33,7 +36,7 @@ def test_every_folder_of_code_is_a_listed_package(pyproject: dict[str, Any]) -> 
 def test_packages_are_flat(package: str) -> None:
     folders = [path for path in (ROOT / package).iterdir() if path.is_dir()]
     nested = [path for path in folders if not path.is_symlink() and any(path.rglob("*.py"))]
-    assert nested == []
+    assert {path.name for path in nested} == (set(ROOMS) if package == "recsys" else set())
 
 
 @pytest.mark.parametrize("floor", FLOORS)
@@ -44,9 +47,13 @@ def test_links_lead_to_the_floors(floor: str) -> None:
     assert (link / "__init__.py").is_file()
 
 
-def test_types_travel_with_the_package(pyproject: dict[str, Any]) -> None:
+def test_types_and_the_page_travel_with_the_package(pyproject: dict[str, Any]) -> None:
     assert (ROOT / "recsys" / "py.typed").is_file()
-    assert pyproject["tool"]["setuptools"]["package-data"] == {"recsys": ["py.typed"]}
+    assert (ROOT / "recsys" / "reporting" / "report.html.jinja").is_file()
+    assert pyproject["tool"]["setuptools"]["package-data"] == {
+        "recsys": ["py.typed"],
+        "recsys.reporting": ["report.html.jinja"],
+    }
 
 
 def test_the_version_is_written_once(pyproject: dict[str, Any]) -> None:

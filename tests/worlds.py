@@ -73,7 +73,7 @@ def chosen_of(*lists: Sequence[int], weights: Sequence[float] | None = None) -> 
     """What each query chose."""
     rows, offsets = _ragged(lists)
     worth = np.ones(len(rows)) if weights is None else np.asarray(weights)
-    return Chosen(offsets, rows, worth.astype(np.float32))
+    return Chosen(offsets, rows, worth.astype(np.float32), np.zeros(len(rows), np.uint8))
 
 
 def offered(

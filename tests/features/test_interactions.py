@@ -48,6 +48,16 @@ def test_the_last_event_of_each_user_who_has_two(log):
     assert past.times.tolist() == [1, 2, 3, 2]
 
 
+def test_one_event_of_each_user_who_has_two_is_drawn(log):
+    drawn = []
+    for seed in range(20):
+        past, held = log.split_drawn(np.random.default_rng(seed))
+        assert held.user_rows.tolist() == [0, 2]
+        assert sorted([*past.item_rows, *held.item_rows]) == [0, 1, 2, 3, 4, 5]
+        drawn.append(int(held.item_rows[0]))
+    assert set(drawn) == {0, 1, 2}
+
+
 def test_the_last_two_events_of_each_user_who_keeps_one(log):
     past, last = log.split_last(2)
     assert last.times.tolist() == [2, 5]

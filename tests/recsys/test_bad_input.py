@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from recsys.engine import Engine
-from recsys.evaluation import evaluate
+from recsys.evaluation.evaluate import evaluate
 from recsys.features.errors import (
     ArtifactError,
     DataError,

@@ -12,7 +12,13 @@ from recsys.features.columns import LogColumns
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
 from recsys.fitting import Fitting
-from recsys.learning import Moment, moment, moments_in_time, moments_of_last_items
+from recsys.learning import (
+    Moment,
+    moment,
+    moments_in_time,
+    moments_of_drawn_items,
+    moments_of_last_items,
+)
 from recsys.policy import Policy
 from recsys.settings import EngineSettings
 from tests.shops import ordered_settings, orders, quick_settings, small_shop
@@ -54,6 +60,22 @@ def test_last_items_by_hand() -> None:
     assert len(first.past) == 5
     assert len(second.past) == 4
     assert first.left_out == second.left_out == 0
+
+
+def test_without_an_order_the_held_out_item_is_drawn() -> None:
+    log = read_interactions(orders({"ann": "abcd", "bob": "ba"}).drop("position"))[0]
+    assert log.clock == "none"
+    seen = set()
+    for seed in range(20):
+        first, second = moments_of_drawn_items(log, 2, np.random.default_rng(seed))
+        for cut in (first, second):
+            for past, chosen in told(cut).values():
+                assert set(past).isdisjoint(chosen)
+                assert past == "".join(sorted(past)) or past == "ba"
+        assert set(told(first)) == {"ann", "bob"}
+        assert set(told(second)) == {"ann"}
+        seen.add(told(first)["ann"][1])
+    assert seen == set("abcd")
 
 
 def test_a_cut_in_time_by_hand() -> None:

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 from recsys.artifact import check_folder
 from recsys.engine import Engine
-from recsys.evaluation import evaluate
+from recsys.evaluation.evaluate import evaluate
 from recsys.features.arrays import PAD
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions

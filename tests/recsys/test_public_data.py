@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from recsys.engine import Engine
-from recsys.evaluation import FUSED, TWO_STAGE, evaluate
+from recsys.evaluation.evaluate import FUSED, TWO_STAGE, evaluate
 from recsys.settings import EngineSettings
 
 CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"

@@ -1,6 +1,6 @@
 """One evaluation repeated with several seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from recsys.engine import Engine
-from recsys.evaluation import Evaluation, evaluate
+from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.protocols import read_test
+from recsys.evaluation.result import Evaluation, mean_of
+from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
+from recsys.features.interactions import Interactions
 from recsys.fitting import Progress, silent
 from recsys.settings import EngineSettings
 
@@ -21,19 +25,17 @@ class Runs:
     each: tuple[Evaluation, ...]
 
     def as_dict(self, data: str) -> dict[str, Any]:
-        """As that of one evaluation; of several the systems are means, and `runs` has each."""
-        first = self.each[0].as_dict(data)
+        """As that of one evaluation; of several it is their mean, and `runs` has each.
+
+        Intervals are over users, each with the mean of the seeds; `seed_deviations` tells how much
+        the seeds differ.
+        """
         if len(self.each) == 1:
-            return first
-        seeds = [run.protocol["seed"] for run in self.each]
+            return self.each[0].as_dict(data)
         return {
-            **first,
-            "protocol": {**first["protocol"], "seed": seeds},
-            "systems": _means([run.systems for run in self.each]),
-            "fit_seconds": float(np.mean([run.fit_seconds for run in self.each])),
-            "peak_memory_bytes": max(run.peak_memory for run in self.each),
-            "notes": list(dict.fromkeys(note for run in self.each for note in run.notes)),
-            "runs": [run.as_dict(data) for run in self.each],
+            **mean_of(self.each).as_dict(data),
+            "seed_deviations": _deviations([run.systems for run in self.each]),
+            "runs": [_short(run) for run in self.each],
         }
 
 
@@ -45,8 +47,12 @@ def run_seeds(
     strict: bool = False,
     quarantine: Path | None = None,
     progress: Progress = silent,
+    told: Callable[[Interactions, Catalog, list[str]], None] = lambda *_: None,
 ) -> Runs:
-    """Read the tables once, then evaluate a new engine for each seed; by default for its own."""
+    """Read the tables once, then evaluate a new engine for each seed; by default for its own.
+
+    `told` is given the log, the catalogue and the notes on them before anything is learnt.
+    """
     engines = [
         Engine(EngineSettings.parse({**settings.model_dump(exclude_unset=True), "seed": seed}))
         for seed in seeds or [settings.seed]
@@ -54,7 +60,9 @@ def run_seeds(
     if len(set(seeds)) < len(seeds):
         raise SettingsError(f"seeds must differ; got {list(seeds)}")
     log, catalog = engines[0].read(data_dir=data_dir, strict=strict, quarantine=quarantine)
+    test = read_test(settings, data_dir)
     said = list(engines[0].notes)
+    told(log, catalog, said)
     runs = []
     for number, engine in enumerate(engines, 1):
         engine.notes = list(said)
@@ -66,18 +74,32 @@ def run_seeds(
                 catalog,
                 settings.evaluation,
                 lambda step, share, where=where: progress(where + step, share),  # type: ignore[misc]
+                test,
             )
         )
     return Runs(tuple(runs))
 
 
-def _means(systems: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Per system and metric the mean over runs, of the systems that every run has."""
+def _short(run: Evaluation) -> dict[str, Any]:
+    """One of several runs for JSON."""
+    return {
+        "protocol": dict(run.protocol),
+        "systems": run.systems,
+        "account": dict(run.account),
+        "fit_seconds": run.fit_seconds,
+        "peak_memory_bytes": run.peak_memory,
+        "notes": list(run.notes),
+    }
+
+
+def _deviations(systems: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Per system and metric the standard deviation (n - 1) between seeds, where all have it."""
     shared = [name for name in systems[0] if all(name in run for run in systems)]
     return {
         name: {
-            metric: float(np.mean([run[name][metric] for run in systems]))
+            metric: float(np.std([run[name][metric] for run in systems], ddof=1))
             for metric in systems[0][name]
+            if all(metric in run[name] for run in systems)
         }
         for name in shared
     }

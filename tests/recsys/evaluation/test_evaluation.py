@@ -3,12 +3,14 @@
 import json
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pytest
 
 from recsys.engine import Engine
-from recsys.evaluation import FUSED, TWO_STAGE, Evaluation, evaluate
+from recsys.evaluation.evaluate import FUSED, TWO_STAGE, Evaluation, evaluate
+from recsys.retrieval.popular import Popular
 from recsys.settings import EngineSettings, EvaluationSettings
 from tests.shops import (
     listed,
@@ -34,10 +36,17 @@ def test_last_items_scored_and_left_out_are_counted() -> None:
         "name": "last-item",
         "users": 2,
         "positives": 2,
+        "items": 5,
         "users_without_past": 1,
+        "positives_without_past": 0,
         "users_without_allowed_positives": 1,
         "positives_not_allowed": 1,
+        "positives_unavailable": 0,
+        "positives_had_before": 1,
+        "positives_of_unknown_items": 0,
         "k": 2,
+        "at": [2, 5, 20],
+        "targets": [],
         "seed": 0,
     }
 
@@ -64,14 +73,16 @@ def test_the_same_for_json() -> None:
     evaluation = by_hand()
     told = json.loads(json.dumps(evaluation.as_dict("letters")))
     assert list(told) == [
-        "data", "protocol", "users", "systems", "fit_seconds", "peak_memory_bytes", "notes",
+        "data", "protocol", "users", "systems", "intervals", "comparisons", "slices", "account",
+        "curves", "examples", "fit_seconds", "peak_memory_bytes", "notes",
     ]  # fmt: skip
     assert told["data"] == "letters"
     assert told["users"] == 2
     assert told["systems"] == evaluation.systems
     assert set(told["systems"]) >= {"two-stage", "fused", "next", "wide", "als", "popular"}
-    assert set(told["systems"]["als"]) == {
-        "ndcg@2", "recall@2", "hr@2", "coverage@2", "seconds", "users_per_second",
+    assert {metric for metric in told["systems"]["als"] if metric.endswith("@2")} == {
+        "ndcg@2", "recall@2", "hr@2", "precision@2", "f1@2", "map@2", "mrr@2", "coverage@2",
+        "gini@2", "novelty@2", "serendipity@2", "cold_share@2",
     }  # fmt: skip
     assert told["fit_seconds"] > 0
     assert told["peak_memory_bytes"] > 10**7
@@ -112,10 +123,17 @@ def test_a_cut_in_time_is_counted_and_told() -> None:
         "last_event": "2024-01-15T00:00:00+00:00",
         "users": 2,
         "positives": 3,
+        "items": 4,
         "users_without_past": 1,
+        "positives_without_past": 1,
         "users_without_allowed_positives": 1,
         "positives_not_allowed": 1,
+        "positives_unavailable": 0,
+        "positives_had_before": 1,
+        "positives_of_unknown_items": 0,
         "k": 2,
+        "at": [2, 5, 20],
+        "targets": [],
         "seed": 0,
     }
 
@@ -181,7 +199,7 @@ def test_scores_are_those_of_the_lists_one_is_offered() -> None:
     gain = sum(1 / math.log2(2 + place) for place in hits)
     assert scores[f"ndcg@{k}"] == pytest.approx(gain / len(wanted))
     offered = {item for own in lists.values() for item in own}
-    assert scores[f"coverage@{k}"] == pytest.approx(len(offered) / len(engine.items))
+    assert scores[f"coverage@{k}"] == pytest.approx(len(offered) / len(stock))
 
 
 def test_an_engine_is_put_to_the_test_without_being_changed() -> None:
@@ -199,3 +217,25 @@ def test_progress_reaches_the_end() -> None:
     log, catalog = engine.read(orders(CHOICES))
     evaluate(engine, log, catalog, EvaluationSettings(), lambda *step: told.append(step))
     assert told[-1] == ("recommending", 1.0)
+
+
+def test_a_source_that_fails_is_told_and_the_others_are_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    engine = Engine(ordered_settings())
+    log, catalog = engine.read(orders(CHOICES))
+    fit = engine.fit
+
+    def fit_then_break(*given: Any, **named: Any) -> Engine:
+        done = fit(*given, **named)
+        monkeypatch.setattr(Popular, "retrieve", broken)
+        return done
+
+    monkeypatch.setattr(engine, "fit", fit_then_break)
+    found = evaluate(engine, log, catalog, EvaluationSettings(k=2))
+    assert found.systems["popular"]["recall@2"] == 0
+    assert any(note.startswith("source 'popular' failed") for note in found.notes)
+    assert found.account["positives"] == 3

@@ -1,0 +1,241 @@
+"""An engine put to the test: fitted on the past, asked for lists, held against what came next."""
+
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys.evaluation.account import Found, account
+from recsys.evaluation.answers import FUSED, TWO_STAGE, Answers, ask
+from recsys.evaluation.examples import examples
+from recsys.evaluation.held import Held
+from recsys.evaluation.protocols import Window, windows
+from recsys.evaluation.result import Evaluation
+from recsys.evaluation.slices import Slice, most_chosen, pooled, sliced, slicings
+from recsys.evaluation.yardstick import Values, Yardstick
+from recsys.features.arrays import Array, Rows
+from recsys.features.catalog import Catalog
+from recsys.features.interactions import Interactions
+from recsys.fitting import Progress, silent
+from recsys.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from recsys.engine import Engine
+
+__all__ = ["FUSED", "TWO_STAGE", "Evaluation", "evaluate"]
+
+
+def evaluate(
+    engine: "Engine",
+    log: Interactions,
+    catalog: Catalog,
+    settings: EvaluationSettings,
+    progress: Progress = silent,
+    test: Interactions | None = None,
+) -> Evaluation:
+    """Fit the engine on the past of `log` and score its lists on what came next.
+
+    The protocols are those of `protocols.windows`, with `test` as the other half of a given split.
+    A positive that the policy forbids (bought before, out of stock) cannot be offered: it is left
+    out and counted, as are users without a past. Raises DataError where nothing is left to score.
+    """
+    cuts = windows(log, settings, test)
+    shown = _shown_categories(log, catalog)
+    seen = [_in_window(engine, window, catalog, settings, shown, progress) for window in cuts]
+    return _pooled(engine, seen, settings)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one window showed."""
+
+    held: Held
+    about: Mapping[str, Any]
+    values: Mapping[str, Values]
+    whole: Mapping[str, Mapping[str, float]]
+    ranks: Rows  # (n,) places of the positives in the two-stage lists
+    answers: Answers
+    slices: Sequence[Slice]
+    depths: Mapping[str, int]  # of each source, as it was asked
+    trained: bool  # was there a ranker
+    curve: Sequence[Mapping[str, float]]
+    fit_seconds: float
+    examples: Sequence[Mapping[str, Any]]
+
+
+def _in_window(
+    engine: "Engine",
+    window: Window,
+    catalog: Catalog,
+    settings: EvaluationSettings,
+    shown: Rows | None,
+    progress: Progress,
+) -> _Seen:
+    started = time.perf_counter()
+    engine.fit(window.moment.past, catalog, progress=progress)
+    fit_seconds = time.perf_counter() - started
+    learnt, ks = engine.learnt, lengths(settings)
+    held = Held.of(window, learnt.catalog, learnt.policy)
+    answers = ask(engine, held, settings.k, ks[-1], lambda share: progress("recommending", share))
+    yardstick = Yardstick.of(held)
+    ranks = {name: held.chosen.ranks(items) for name, items in answers.items.items()}
+    ranker = learnt.fitted.ranker
+    return _Seen(
+        held=held,
+        about=window.about,
+        values={name: yardstick.values(items, ks) for name, items in answers.items.items()},
+        whole={name: yardstick.whole(items, ks) for name, items in answers.items.items()},
+        ranks=ranks[TWO_STAGE],
+        answers=answers,
+        slices=_slices(held, ranks, shown, settings.k),
+        depths={s.name: max(s.depth, settings.k) for s in learnt.fitted.sources.offering},
+        trained=ranker is not None,
+        curve=[] if ranker is None else ranker.curve_,
+        fit_seconds=fit_seconds,
+        examples=examples(engine, held, settings.k),
+    )
+
+
+def lengths(settings: EvaluationSettings) -> list[int]:
+    """The lengths of lists that are scored, ascending."""
+    return sorted({settings.k, *settings.at})
+
+
+def _slices(held: Held, ranks: Mapping[str, Rows], shown: Rows | None, k: int) -> list[Slice]:
+    found = slicings(
+        held.past, held.catalog, held.histories, held.chosen, events=held.events, categories=shown
+    )
+    users = held.histories.users
+    return [each for one in found for each in sliced(one, held.chosen, ranks, k, users)]
+
+
+def _telling(slices: Sequence[Slice]) -> list[Slice]:
+    """Without those that are alone in their slicing: they say no more than the whole."""
+    several = Counter(each.by for each in slices)
+    return [each for each in slices if several[each.by] > 1]
+
+
+def _shown_categories(log: Interactions, catalog: Catalog) -> Rows | None:
+    """The categories that are slices of their own: the same ones in all windows."""
+    return most_chosen(catalog, log.item_rows) if len(catalog.categories()) else None
+
+
+def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSettings) -> Evaluation:
+    """All windows as one evaluation: users side by side, counts and costs summed."""
+    first = seen[0]
+    names = [name for name in first.values if all(name in each.values for each in seen)]
+    values = {name: _side_by_side([each.values[name] for each in seen]) for name in names}
+    seconds = {name: sum(each.answers.seconds[name] for each in seen) for name in names}
+    counts = _sums([each.held.counts for each in seen])
+    failed = [name for each in seen for name in each.answers.failed]
+    return Evaluation(
+        settings=settings,
+        protocol=_protocol(seen, settings, engine, counts),
+        users=np.concatenate([each.held.histories.users for each in seen]),
+        values=values,
+        whole={name: _weighted(seen, name) for name in names},
+        seconds=seconds,
+        account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
+        slices=_telling(pooled(each.slices for each in seen)),
+        curves=_curves(seen),
+        examples=seen[-1].examples,
+        windows=[_window(each) for each in seen],
+        fit_seconds=sum(each.fit_seconds for each in seen),
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        notes=tuple(dict.fromkeys((*engine.notes, *_said(failed)))),
+    )
+
+
+def _protocol(
+    seen: Sequence[_Seen], settings: EvaluationSettings, engine: "Engine", counts: dict[str, int]
+) -> dict[str, Any]:
+    users = np.concatenate([each.held.histories.users for each in seen])
+    several = (
+        {"windows": len(seen), "distinct_users": len(np.unique(users))} if len(seen) > 1 else {}
+    )
+    return {
+        "name": settings.protocol,
+        **seen[0].about,
+        **({"last_event": seen[-1].about["last_event"]} if several else {}),
+        **several,
+        **counts,
+        "items": seen[-1].held.counts["items"],
+        "k": settings.k,
+        "at": lengths(settings),
+        "targets": list(settings.targets),
+        "seed": engine.settings.seed,
+    }
+
+
+def _account(
+    seen: Sequence[_Seen],
+    ndcg: Array,
+    counts: dict[str, int],
+    seconds: Mapping[str, float],
+    settings: EvaluationSettings,
+) -> dict[str, Any]:
+    names = tuple(dict.fromkeys(name for each in seen for name in each.answers.found.names))
+    starts = np.cumsum([0, *(len(each.held) for each in seen)])
+    owners = [each.held.owners + start for each, start in zip(seen, starts, strict=False)]
+    depths = {name: depth for each in seen for name, depth in each.depths.items()}
+    costs = {name: sum(e.answers.seconds.get(name, 0.0) for e in seen) for name in names}
+    of_ranker = max(0.0, seconds[TWO_STAGE] - seconds[FUSED])
+    return account(
+        found=Found.joined([each.answers.found.over(names) for each in seen]),
+        owners=np.concatenate(owners),
+        ranks=np.concatenate([each.ranks for each in seen]),
+        ndcg=ndcg,
+        counts=counts,
+        k=settings.k,
+        about={name: (depths[name], costs[name]) for name in names},
+        seconds={"union": seconds[FUSED], "ranker": of_ranker},
+        trained=any(each.trained for each in seen),
+    )
+
+
+def _window(seen: _Seen) -> dict[str, Any]:
+    """One of several windows for JSON."""
+    systems = {
+        name: {metric: float(np.nanmean(v)) for metric, v in own.items() if np.isfinite(v).any()}
+        for name, own in seen.values.items()
+    }
+    return {**seen.about, "users": len(seen.held), "systems": systems}
+
+
+def _curves(seen: Sequence[_Seen]) -> list[dict[str, float]]:
+    return [
+        {"run": 0, **({"window": number} if len(seen) > 1 else {}), "epoch": epoch, **line}
+        for number, each in enumerate(seen)
+        for epoch, line in enumerate(each.curve, 1)
+    ]
+
+
+def _side_by_side(parts: Sequence[Values]) -> Values:
+    """The values of all windows, of the metrics that each of them has."""
+    shared = [metric for metric in parts[0] if all(metric in part for part in parts)]
+    return {metric: np.concatenate([part[metric] for part in parts]) for metric in shared}
+
+
+def _weighted(seen: Sequence[_Seen], name: str) -> dict[str, float]:
+    """What is said of all lists of a window, as a mean over windows by their users."""
+    weights = [len(each.held) for each in seen]
+    return {
+        metric: float(np.average([each.whole[name][metric] for each in seen], weights=weights))
+        for metric in seen[0].whole[name]
+    }
+
+
+def _sums(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {key: sum(table[key] for table in tables) for key in tables[0]}
+
+
+def _said(failed: Iterable[str]) -> list[str]:
+    failed = list(failed)
+    return [
+        f"source {name!r} failed in {failed.count(name)} blocks of users, whose lists are fused"
+        for name in sorted(set(failed))
+    ]

@@ -1,0 +1,230 @@
+"""Ways to cut a log into what systems learn from and what they are held against."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.features.arrays import PAD, Array, Mask, Rows
+from recsys.features.errors import DataError, SettingsError
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.features.reading import read_interactions
+from recsys.learning import Moment, chosen_by, moment
+from recsys.settings import EngineSettings, EvaluationSettings
+
+
+@dataclass(frozen=True)
+class Window:
+    """One cut. Systems are fitted on `moment.past` and asked for lists for `moment.histories`."""
+
+    moment: Moment
+    events: tuple[str, ...]  # what the codes of `moment.chosen.events` mean
+    about: Mapping[str, Any]  # its cutoff, or how users were drawn
+    unknown: int = 0  # positives of items that the log has not: nothing could offer them
+
+
+def windows(
+    log: Interactions, settings: EvaluationSettings, test: Interactions | None = None
+) -> Iterator[Window]:
+    """The cuts of the protocol that the settings name; `test` is the other half of a given split.
+
+    "last-item" holds out each user's last event, "time" all events from a cutoff on, "walk-forward"
+    several stretches of time one after the other, each foretold from all before it. "given" takes
+    the split as it comes. "fold-in" holds out users (Liang et al. 2018): nothing of them is learnt
+    from, a share of their events is their history and the rest is to be found. Raises DataError
+    where the log cannot be cut so.
+    """
+    if settings.protocol == "given" and test is None:
+        raise SettingsError("the protocol 'given' needs the other half: [evaluation.test] path")
+    cut = _PROTOCOLS[settings.protocol]
+    targets = _targets(log, settings.targets)
+    for window in cut(log, settings, targets, test):
+        if not len(window.moment.past):
+            raise DataError(f"the protocol {settings.protocol!r} leaves nothing to learn from")
+        yield window
+
+
+def read_test(settings: EngineSettings, data_dir: Path | None = None) -> Interactions | None:
+    """The other half of a given split, with ids of its own; None where no file is named."""
+    columns = settings.evaluation.test
+    if columns is None:
+        return None
+    return read_interactions(None, columns, events=settings.events, data_dir=data_dir)[0]
+
+
+def _last_item(
+    log: Interactions, settings: EvaluationSettings, targets: Mask | None, _: Interactions | None
+) -> Iterator[Window]:
+    past, last = log.split_last(1)
+    alone = int((log.counts == 1).sum())  # users whose only event stays in the past
+    found = moment(past, last, targets=targets)
+    yield Window(replace(found, left_out=found.left_out + alone), log.events, {})
+
+
+def _time(
+    log: Interactions, settings: EvaluationSettings, targets: Mask | None, _: Interactions | None
+) -> Iterator[Window]:
+    _needs_clock(log, settings)
+    yield _between(log, _cutoff(log, settings), None, targets)
+
+
+def _walk_forward(
+    log: Interactions, settings: EvaluationSettings, targets: Mask | None, _: Interactions | None
+) -> Iterator[Window]:
+    _needs_clock(log, settings)
+    steps, share = settings.windows, settings.share
+    if steps * share >= 1:
+        raise SettingsError(f"windows x share must be below 1; got {steps} x {share}")
+    cuts = [
+        int(np.quantile(log.times, 1 - step * share, method="nearest"))
+        for step in range(steps, 0, -1)
+    ]
+    for start, end in zip(cuts, [*cuts[1:], None], strict=True):
+        yield _between(log, start, end, targets)
+
+
+def _given(
+    log: Interactions, settings: EvaluationSettings, targets: Mask | None, test: Interactions | None
+) -> Iterator[Window]:
+    if test is None:
+        raise SettingsError("the protocol 'given' needs the other half: [evaluation.test] path")
+    future, unknown_users, unknown_items = _in_rows_of(log, test, settings.targets)
+    found = moment(log, future, now=_last_times(log))
+    users, positives = unknown_users
+    found = replace(
+        found,
+        left_out=found.left_out + users,
+        left_out_positives=found.left_out_positives + positives,
+    )
+    yield Window(found, future.events, {}, unknown_items)
+
+
+def _fold_in(
+    log: Interactions, settings: EvaluationSettings, targets: Mask | None, _: Interactions | None
+) -> Iterator[Window]:
+    rng = np.random.default_rng(settings.seed)
+    able = np.flatnonzero(log.counts > 1)
+    size = min(round(len(able) * settings.fold_users), len(able) - 1)
+    if size < 1:
+        raise DataError(
+            f"the protocol 'fold-in' holds out a share of {settings.fold_users} of the users who "
+            f"have at least 2 events; of {len(able)} that is nobody, or everybody"
+        )
+    users = np.sort(rng.permutation(able)[:size]).astype(np.int32)
+    held = np.isin(log.user_rows, users)
+    of_held = log.where(held)
+    known = _drawn(of_held, settings.fold_share, rng)
+    history, future = of_held.where(known), of_held.where(~known)
+    if targets is not None:
+        future = future.where(targets[future.event_codes])
+    users = future.active_users()
+    histories = Histories.of(history, users, _last_times(history)[users])
+    found = Moment(log.where(~held), histories, chosen_by(future, users), 0, 0)
+    about = {"held_out_users": len(users), "folded_in": settings.fold_share}
+    yield Window(found, log.events, about)
+
+
+_PROTOCOLS: Mapping[str, Callable[..., Iterator[Window]]] = {
+    "last-item": _last_item,
+    "time": _time,
+    "walk-forward": _walk_forward,
+    "given": _given,
+    "fold-in": _fold_in,
+}
+
+
+def _between(log: Interactions, start: int, end: int | None, targets: Mask | None) -> Window:
+    """What came before `start` against what came from then on, until `end`."""
+    past, future = log.split_at(start)
+    if end is not None:
+        future = future.split_at(end)[0]
+    if not len(past) or not len(future):
+        raise DataError(f"the cutoff {_said(start)} leaves one side without events")
+    about = {"cutoff": _said(start), "last_event": _said(future.times.max())}
+    return Window(moment(past, future, start, targets), log.events, about)
+
+
+def _drawn(log: Interactions, share: float, rng: np.random.Generator) -> Mask:
+    """(n,) a random share of each user's events: at least one, and never all."""
+    lottery = rng.random(len(log))
+    order = np.lexsort((lottery, log.user_rows))
+    place = np.empty(len(log), np.int64)
+    place[order] = np.arange(len(log)) - log.offsets[log.user_rows[order]]
+    counts = log.counts[log.user_rows]
+    kept: Mask = place < np.clip(np.round(counts * share), 1, counts - 1)
+    return kept
+
+
+def _in_rows_of(
+    log: Interactions, test: Interactions, targets: tuple[str, ...]
+) -> tuple[Interactions, tuple[int, int], int]:
+    """`test` in the rows of `log`; (users, positives) that `log` does not know; unknown items."""
+    if targets:
+        test = test.where(_targets(test, targets)[test.event_codes])  # type: ignore[index]
+    users = log.users.rows(test.users.ids)[test.user_rows]
+    items = log.items.rows(test.items.ids)[test.item_rows]
+    stranger = users == PAD
+    unknown = (items == PAD) & ~stranger
+    kept = np.flatnonzero(~stranger & ~unknown)
+    kept = kept[np.argsort(users[kept], kind="stable")]
+    future = replace(
+        test,
+        users=log.users,
+        items=log.items,
+        user_rows=users[kept],
+        item_rows=items[kept],
+        event_codes=test.event_codes[kept],
+        times=test.times[kept],
+        weights=test.weights[kept],
+    )
+    strangers = len(np.unique(test.user_rows[stranger])), _pairs(test, stranger)
+    return future, strangers, _pairs(test, unknown)
+
+
+def _pairs(log: Interactions, some: Mask) -> int:
+    """How many different (user, item) there are among some events."""
+    keys = log.user_rows[some].astype(np.int64) * len(log.items) + log.item_rows[some]
+    return len(np.unique(keys))
+
+
+def _last_times(log: Interactions) -> Array:
+    """(users,) when each user's last event was, 0 without any."""
+    times = np.zeros(len(log.users), np.int64)
+    users: Rows = log.active_users()
+    times[users] = log.times[log.offsets[users + 1] - 1]
+    return times
+
+
+def _needs_clock(log: Interactions, settings: EvaluationSettings) -> None:
+    if log.clock != "time":
+        raise DataError(
+            f"the protocol {settings.protocol!r} needs a time column; this log has {log.clock!r}: "
+            "use the protocol 'last-item'"
+        )
+
+
+def _cutoff(log: Interactions, settings: EvaluationSettings) -> int:
+    if settings.date is None:
+        return int(np.quantile(log.times, 1 - settings.share, method="nearest"))
+    try:
+        date = datetime.fromisoformat(settings.date)
+    except ValueError as error:
+        raise DataError(f"evaluation.date {settings.date!r} is not a date: {error}") from None
+    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def _said(time_: Any) -> str:
+    return datetime.fromtimestamp(int(time_) / 1e6, UTC).isoformat()
+
+
+def _targets(log: Interactions, names: tuple[str, ...]) -> Mask | None:
+    if not names:
+        return None
+    unknown = set(names) - set(log.events)
+    if unknown:
+        raise DataError(f"unknown target events {sorted(unknown)}; the log has {list(log.events)}")
+    return np.array([name in names for name in log.events])

@@ -1,0 +1,167 @@
+"""Every way to cut a log, on logs whose cuts are known by hand."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.engine import Engine
+from recsys.evaluation.protocols import Window, read_test, windows
+from recsys.features.errors import DataError, SettingsError
+from recsys.features.interactions import Interactions
+from recsys.features.reading import read_interactions
+from recsys.settings import EngineSettings, EvaluationSettings
+from tests.shops import ordered_settings, orders
+
+WORDS = {"ann": "abcd", "bob": "bcd", "cat": "dab", "dan": "a"}
+
+
+def log_of(words: dict[str, str]) -> Interactions:
+    return Engine(ordered_settings()).read(orders(words))[0]
+
+
+def dated(days: dict[str, list[tuple[str, int]]]) -> Interactions:
+    rows = [
+        (user, item, datetime(2024, 1, day, tzinfo=UTC))
+        for user, own in days.items()
+        for item, day in own
+    ]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "at"], orient="row")
+    settings = EngineSettings.parse({"interactions": {"time": "at"}})
+    return Engine(settings).read(frame)[0]
+
+
+def cut(log: Interactions, test: Interactions | None = None, **settings: object) -> list[Window]:
+    return list(windows(log, EvaluationSettings.parse(settings), test))
+
+
+def chosen(window: Window) -> dict[str, str]:
+    """Per user the items to be found."""
+    found = window.moment
+    users = found.past.users.ids_at(found.histories.users)
+    parts = np.split(found.chosen.items, found.chosen.offsets[1:-1])
+    return {u: "".join(found.past.items.ids_at(own)) for u, own in zip(users, parts, strict=True)}
+
+
+def known(window: Window) -> dict[str, str]:
+    """Per user the history."""
+    found = window.moment.histories
+    users = window.moment.past.users.ids_at(found.users)
+    parts = np.split(found.items, found.offsets[1:-1])
+    items = window.moment.past.items
+    return {u: "".join(items.ids_at(own)) for u, own in zip(users, parts, strict=True)}
+
+
+def test_last_items_are_held_out() -> None:
+    (window,) = cut(log_of(WORDS))
+    assert chosen(window) == {"ann": "d", "bob": "d", "cat": "b"}
+    assert known(window) == {"ann": "abc", "bob": "bc", "cat": "da"}
+    assert window.moment.left_out == 1  # dan, whose only item stays in the past
+
+
+DAYS = {
+    "ann": [("a", 1), ("b", 5), ("c", 9), ("d", 13)],
+    "bob": [("b", 2), ("c", 6), ("d", 10), ("a", 14)],
+    "cat": [("c", 11), ("d", 12), ("a", 15), ("b", 16)],
+    "dan": [("a", 13)],
+}
+
+
+def test_walking_forward_foretells_each_stretch_from_all_before_it() -> None:
+    found = cut(dated(DAYS), protocol="walk-forward", windows=2, share=0.2)
+    cutoffs = [window.about["cutoff"] for window in found]
+    assert cutoffs == ["2024-01-12T00:00:00+00:00", "2024-01-14T00:00:00+00:00"]
+    assert [chosen(window) for window in found] == [
+        {"ann": "d", "cat": "d"},
+        {"bob": "a", "cat": "ab"},
+    ]
+    assert [window.moment.left_out for window in found] == [1, 0]
+    assert [window.moment.left_out_positives for window in found] == [1, 0]
+
+
+@given(st.integers(1, 4), st.floats(0.15, 0.2))
+def test_windows_in_time_never_look_ahead_and_cover_the_end(n: int, share: float) -> None:
+    log = dated(DAYS)
+    ends = []
+    for window in cut(log, protocol="walk-forward", windows=n, share=share):
+        cutoff = int(datetime.fromisoformat(window.about["cutoff"]).timestamp() * 1e6)
+        assert (window.moment.past.times < cutoff).all()
+        assert (window.moment.histories.times < cutoff).all()
+        assert (window.moment.histories.now == cutoff).all()
+        ends.append(window.about["last_event"])
+    assert len(ends) == n
+    assert ends[-1] == "2024-01-16T00:00:00+00:00"
+
+
+def test_too_many_windows_are_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"must be below 1; got 4 x 0\.25"):
+        cut(dated(DAYS), protocol="walk-forward", windows=4, share=0.25)
+
+
+def test_time_needs_a_clock() -> None:
+    for protocol in ("time", "walk-forward"):
+        with pytest.raises(DataError, match=f"the protocol '{protocol}' needs a time column"):
+            cut(log_of(WORDS), protocol=protocol)
+
+
+def test_a_given_split_is_taken_as_it_comes() -> None:
+    log = log_of(WORDS)
+    other = orders({"ann": "ze", "bob": "a", "eve": "ab", "cat": "c", "dan": "z"})
+    test, _ = read_interactions(other, ordered_settings().interactions)
+    (window,) = cut(log, test, protocol="given")
+    assert chosen(window) == {"bob": "a", "cat": "c"}
+    assert known(window) == {"bob": "bcd", "cat": "dab"}
+    assert window.moment.left_out == 1  # eve
+    assert window.moment.left_out_positives == 2
+    assert window.unknown == 3  # e, and z twice: no item of the log
+
+
+def test_a_given_split_is_asked_for_right_after_each_users_past() -> None:
+    log = dated(DAYS)
+    test, _ = read_interactions(pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["c", "b"]}))
+    (window,) = cut(log, test, protocol="given")
+    assert window.moment.histories.now.tolist() == [log.times[3], log.times[7]]
+
+
+def test_a_given_split_needs_its_other_half(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[evaluation.test\] path"):
+        cut(log_of(WORDS), protocol="given")
+    pl.DataFrame({"user_id": ["ann"], "item_id": ["c"]}).write_csv(tmp_path / "test.csv")
+    settings = EngineSettings.parse(
+        {"evaluation": {"protocol": "given", "test": {"path": "test.csv"}}}
+    )
+    test = read_test(settings, tmp_path)
+    assert test is not None
+    assert test.users.ids.to_list() == ["ann"]
+    assert read_test(EngineSettings()) is None
+
+
+def test_nothing_is_learnt_of_those_who_are_folded_in() -> None:
+    words = {f"user {n}": "abcdefghij" for n in range(20)} | {"lone": "a"}
+    (window,) = cut(log_of(words), protocol="fold-in", fold_users=0.25, fold_share=0.8)
+    moment = window.moment
+    assert len(moment.histories) == 5
+    assert not np.isin(moment.past.user_rows, moment.histories.users).any()
+    assert moment.histories.lengths.tolist() == [8] * 5
+    assert np.diff(moment.chosen.offsets).tolist() == [2] * 5
+    for user, own in known(window).items():
+        assert set(own).isdisjoint(chosen(window)[user])
+        assert own == "".join(sorted(own))  # in the order of time
+
+
+def test_who_is_folded_in_depends_on_the_evaluations_seed() -> None:
+    words = {f"user {n}": "abcdefghij" for n in range(40)}
+    drawn = [
+        cut(log_of(words), protocol="fold-in", seed=seed)[0].moment.histories.users.tolist()
+        for seed in (0, 0, 1)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_folding_in_needs_users_with_two_events() -> None:
+    with pytest.raises(DataError, match="of 0 that is nobody"):
+        cut(log_of({"ann": "a", "bob": "b"}), protocol="fold-in")
