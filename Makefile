@@ -29,8 +29,9 @@ check: install
 test: install
 	$(BIN)/python -m pytest
 
+# RECSYS_DATA names the folder of the public data sets; what was measured already is skipped.
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks all $(if $(RECSYS_DATA),--data-dir $(RECSYS_DATA))
 
 # setuptools packs whatever an earlier build left in build/: start from nothing.
 wheel: install

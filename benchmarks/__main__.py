@@ -1,51 +1,170 @@
-"""Run the benchmarks one after the other and write what they measured to benchmarks/results/.
+"""Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks [--data-dir ../shared/data] [--only reading serving ...]
+    python -m benchmarks quality|peers|speed|growth|embed|reading|memory|readme|all ...
+        [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
-Those that need the public data are left out, and named, where no folder is given.
+Each step is a process of its own that leaves one file. A step whose file was made by this code and
+these arguments is skipped, so that a run that was stopped goes on where it stopped; --keep skips
+whatever has a file, --fresh skips nothing. A step that fails is named at the end.
 """
 
 import argparse
+import hashlib
+import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.comparison import CONTESTS
+from benchmarks.measure import write_results
+from benchmarks.quality import SEEDS
 
-ALONE = {
-    "reading": ["--rows", "20000000"],
-    "memory": [],
-}
-"""Benchmarks that generate what they need."""
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
 
-ON_PUBLIC_DATA = {
-    "embedding": [],
-    "serving": ["--config", "benchmarks/configs/amazon-beauty.toml"],
-}
+CODE = (
+    *("features", "retrieval", "ranking", "recsys", "benchmarks", "constraints.txt"),
+    *(":!benchmarks/results", ":!benchmarks/tables.py"),
+)
+"""What results hang on; results and tables change while the steps run."""
+
+Stamp = dict[str, object]
+"""The code and the arguments that a file of results was made with."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A module that writes one file of results, and takes --data-dir where it reads public data."""
+
+    name: str
+    module: str
+    result: str | None  # the file of results, named by step and data; None: it leaves none
+    arguments: tuple[str, ...] = ()
+    reads_data: bool = False
+    generated: str | None = None  # the file without --data-dir; None: then the step is left out
+    own_fresh: bool = False  # it keeps parts of its work, and --fresh makes it forget them
+
+    def file(self, options: argparse.Namespace) -> Path | None:
+        """Where its results go."""
+        made_up = self.reads_data and options.data_dir is None
+        name = self.generated if made_up else self.result
+        return options.results / name if name else None
+
+    @property
+    def label(self) -> str:
+        return Path(self.result).stem if self.result else self.name
+
+
+def _on(name: str, module: str, *sets: str, own_fresh: bool = False) -> list[Step]:
+    """A step for each of these public data sets."""
+    return [
+        Step(name, module, f"{name}-{data}.json", ("--data", data), True, own_fresh=own_fresh)
+        for data in sets
+    ]
+
+
+STEPS = (
+    *_on("quality", "benchmarks.quality", *SEEDS),
+    *_on("peers", "benchmarks.comparison", *CONTESTS, own_fresh=True),
+    Step(
+        "speed",
+        "benchmarks.speed",
+        "speed-amazon-beauty.json",
+        reads_data=True,
+        generated="speed-shop.json",
+    ),
+    Step("embed", "benchmarks.embedding", "embed.json", reads_data=True, generated="embed.json"),
+    Step("growth", "benchmarks.growth", "growth.json"),
+    Step("reading", "benchmarks.reading", "reading.json"),
+    Step("memory", "benchmarks.memory", "memory.json"),
+    Step("readme", "benchmarks.tables", None),
+)
+"""In the order of `all`; the steps of one name run together."""
 
 
 def main() -> None:
-    options = _options()
-    chosen = options.only or [*ALONE, *ON_PUBLIC_DATA]
-    if options.data_dir is None:
-        for name in set(chosen) & set(ON_PUBLIC_DATA):
-            print(f"{name} is left out: it needs --data-dir")
-        chosen = [name for name in chosen if name in ALONE]
-    RESULTS.mkdir(exist_ok=True)
-    for name in chosen:
-        arguments = ALONE.get(name) or ON_PUBLIC_DATA.get(name) or []
-        if name in ON_PUBLIC_DATA:
-            arguments = [*arguments, "--data-dir", str(options.data_dir)]
-        print(f"--- {name}", flush=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-        subprocess.run([*command, "--json", str(RESULTS / f"{name}.json")], check=True)
+    options, further = _options()
+    chosen = [step for step in STEPS if options.step in (step.name, "all")]
+    failed = [step.label for step in chosen if not run(step, options, further)]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+def run(step: Step, options: argparse.Namespace, further: list[str]) -> bool:
+    """Do one step unless its file is there already; False where it failed."""
+    path = step.file(options)
+    stamp: Stamp = {"code": code(), "arguments": [*step.arguments, *further]}
+    reason = left_out(step, path, stamp, options)
+    print(f"--- {step.label}" + (f": {reason}" if reason else ""), flush=True)
+    if reason:
+        return True
+    command = [sys.executable, "-m", step.module, *step.arguments, *further]
+    if step.reads_data and options.data_dir is not None:
+        command += ["--data-dir", str(options.data_dir)]
+    command += ["--json", str(path)] if path else ["--results", str(options.results)]
+    command += ["--fresh"] if step.own_fresh and options.fresh else []
+    options.results.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, check=False).returncode == 0
+    if done and path:
+        write_results(path, {**json.loads(path.read_text()), "made_by": stamp})
+    return done
+
+
+def left_out(
+    step: Step, path: Path | None, stamp: Stamp, options: argparse.Namespace
+) -> str | None:
+    """Why a step need not or cannot run; None where it should."""
+    if step.result and path is None:
+        return "left out, it needs --data-dir"
+    if path is None or options.fresh or not path.exists():
+        return None
+    if options.keep:
+        return f"kept, {path.name} is there"
+    if stamp["code"] is not None and json.loads(path.read_text()).get("made_by") == stamp:
+        return f"skipped, {path.name} was made by this code"
+    return None
+
+
+def code() -> str | None:
+    """The state of `CODE`: the last commit that touched it, and what differs from that.
+
+    None where this is not a checkout of git.
+    """
+    commit = _git("log", "-1", "--format=%h", "--", *CODE)
+    changes = _git("diff", "HEAD", "--", *CODE)
+    new = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
+    if commit is None or changes is None or new is None:
+        return None
+    texts = [Path(HERE.parent, name).read_bytes() for name in new.splitlines()]
+    digest = hashlib.sha256(b"".join([changes.encode(), new.encode(), *texts])).hexdigest()
+    return commit.strip() + (f"-{digest[:8]}" if changes or new else "")
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(
+        ["git", *arguments], cwd=HERE.parent, capture_output=True, text=True, check=False
+    )
+    return None if done.returncode else done.stdout
+
+
+def _options() -> tuple[argparse.Namespace, list[str]]:
+    """Ours, and further arguments for the module of a single step."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("step", choices=[*dict.fromkeys(step.name for step in STEPS), "all"])
     parser.add_argument("--data-dir", type=Path, help="the folder of the public data sets")
-    parser.add_argument("--only", nargs="+", choices=[*ALONE, *ON_PUBLIC_DATA])
-    return parser.parse_args()
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the files go")
+    skip = parser.add_mutually_exclusive_group()
+    skip.add_argument("--keep", action="store_true", help="skip every step that has a file")
+    skip.add_argument("--fresh", action="store_true", help="skip none")
+    options, further = parser.parse_known_args()
+    if further and options.step == "all":
+        parser.error(f"'all' takes no further arguments; got {further}")
+    return options, further
 
 
 if __name__ == "__main__":

@@ -1,105 +1,154 @@
-"""Texts embedded per second: `TextEncoder` beside sentence-transformers, on the same weights.
+"""Texts embedded per CPU-second: `TextEncoder` beside sentence-transformers, on the same weights.
 
-python -m benchmarks.embedding --data-dir ../shared/data --texts 3000
+    python -m benchmarks embed [--data-dir ../shared/data] [--rounds 3] [--json FILE]
+
+Once with short texts (about 12 tokens, a title) and once with long ones (about 108, a
+description), all systems in turn. Without sentence-transformers only ours is measured.
 """
 
 import argparse
-import json
+import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from benchmarks.machine import machine
+from benchmarks.measure import in_turn, peak_gb, write_results
 from recsys.features.arrays import Floats
 from recsys.features.text import TextEncoder
 
-Figures = dict[str, dict[str, float] | float]
+SHAPES = {"about 12 tokens": (12, 1500), "about 108 tokens": (108, 250)}
+"""(tokens, texts) of each comparison."""
 
-WORDS = ["red", "soft", "oak", "nail", "lamp", "tea", "cream", "chair", "brush", "travel", "large"]
+PEER = "sentence-transformers fp32"
+NEAREST = 10
+
+Embed = Callable[[list[str]], Floats]
 
 
 def main() -> None:
     options = _options()
-    titles = _titles(options.data_dir, options.texts)
+    titles = _titles(options.data_dir)
+    results: dict[str, Any] = {"rounds": options.rounds, "shapes": {}}
     with tempfile.TemporaryDirectory() as folder:
-        encoder = TextEncoder(cache=Path(folder), device="cpu")
-        encoder.embed(["the weights are read before the clock starts"])
-        vectors, first = _timed(lambda: encoder.embed(titles))
-        _, cached = _timed(lambda: encoder.embed(titles))
-        figures: Figures = {"recsys": first, "recsys, second run": cached}
-        if find_spec("sentence_transformers"):
-            theirs = _peer(encoder, titles)
-            runs = [(_alone(encoder, titles), _timed(theirs)) for _ in range(options.rounds)]
-            figures["recsys"] = _median([ours for (_, ours), _ in runs])
-            figures["sentence-transformers"] = _median([peer for _, (_, peer) in runs])
-            other = runs[0][1][0]
-            figures["largest difference"] = float(np.abs(vectors - other).max())
-    _show(figures, len(titles))
+        cache = Path(folder) / "cache"
+        encoder = TextEncoder(cache=cache, device="cpu", max_tokens=128)
+        systems = _systems(encoder, cache)
+        for name, (tokens, count) in SHAPES.items():
+            texts = cut(titles, tokens, count, encoder)
+            results["shapes"][name] = compare(systems, texts, options.rounds)
+            _show(name, results["shapes"][name])
+    results["peak_gb"] = peak_gb()
     if options.json:
-        options.json.write_text(json.dumps({**machine(), **figures}, indent=2) + "\n")
+        write_results(options.json, {**machine(), **results})
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, help="holds amazon-beauty; else texts are made up")
-    parser.add_argument("--texts", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=3, help="both in turn; medians are shown")
-    parser.add_argument("--json", type=Path, help="a file for the figures")
-    options = parser.parse_args()
-    return options
+def compare(systems: dict[str, Embed], texts: list[str], rounds: int) -> dict[str, Any]:
+    """Cost and agreement of each system over the same texts."""
+    vectors = {name: embed(texts) for name, embed in systems.items()}
+    works = {name: (lambda embed=embed: embed(texts)) for name, embed in systems.items()}
+    costs = in_turn(works, rounds, warm=False)
+    judge = vectors.get(PEER, next(iter(vectors.values())))
+    return {
+        name: {
+            "texts": len(texts),
+            **cost.as_dict(),
+            "texts_per_cpu_s": len(texts) / cost.cpu,
+            "least_cosine": float((vectors[name] * judge).sum(axis=1).min()),
+            "top10_overlap": overlap(vectors[name], judge, min(NEAREST, len(texts) - 1)),
+        }
+        for name, cost in costs.items()
+    }
 
 
-def _titles(data_dir: Path | None, n: int) -> pl.Series:
-    """`n` distinct texts, none empty."""
-    if data_dir:
-        titles = pl.read_parquet(data_dir / "amazon-beauty" / "items.parquet")["title"]
-        return titles.drop_nulls().unique(maintain_order=True).sample(n, seed=0)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(3, 15, n)
-    return pl.Series([f"{i} " + " ".join(rng.choice(WORDS, w)) for i, w in enumerate(lengths)])
+def overlap(one: Floats, other: Floats, k: int) -> float:
+    """The share of each text's `k` nearest others that two sets of vectors (n, d) agree on."""
+    near, far = _nearest(one, k), _nearest(other, k)
+    return float((near[:, :, None] == far[:, None, :]).any(axis=2).mean())
 
 
-def _peer(encoder: TextEncoder, titles: pl.Series) -> Callable[[], Floats]:
+def _nearest(vectors: Floats, k: int) -> Floats:
+    products = vectors @ vectors.T
+    np.fill_diagonal(products, -np.inf)
+    return np.argpartition(-products, k - 1, axis=1)[:, :k]
+
+
+def cut(titles: pl.Series, tokens: int, count: int, encoder: TextEncoder) -> list[str]:
+    """`count` texts of about so many tokens, made of titles in turn."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(encoder.folder, local_files_only=True)
+    each = max(1, tokens // 4)  # a title has some 12 tokens: enough of them, then cut
+    words = titles.to_list()
+    joined = [" ".join(words[(i + j) % len(words)] for j in range(each)) for i in range(count)]
+    cut_off = tokenizer(joined, truncation=True, max_length=tokens)["input_ids"]
+    return [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in cut_off]
+
+
+def _systems(encoder: TextEncoder, cache: Path) -> dict[str, Embed]:
+    """Name -> embed; none of them finds a text on the disk."""
+    systems = {
+        "recsys fp32": _alone(encoder, cache),
+        "recsys bf16": _alone(replace(encoder, half=True), cache),
+    }
+    if find_spec("sentence_transformers"):
+        systems[PEER] = _peer(encoder)
+    else:
+        print("sentence-transformers is not installed: only ours is measured")
+    return systems
+
+
+def _alone(encoder: TextEncoder, cache: Path) -> Embed:
+    """The weights stay loaded, what was embedded before is forgotten."""
+
+    def embed(texts: list[str]) -> Floats:
+        shutil.rmtree(cache, ignore_errors=True)
+        return encoder.embed(texts)
+
+    return embed
+
+
+def _peer(encoder: TextEncoder) -> Embed:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(encoder.folder), device="cpu")
     model.max_seq_length = encoder.max_tokens
-    texts = titles.to_list()
-    return lambda: model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    return lambda texts: model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
 
 
-def _timed(work: Callable[[], Floats]) -> tuple[Floats, dict[str, float]]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    vectors = work()
-    seconds = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-    return vectors, seconds
+def _titles(data_dir: Path | None) -> pl.Series:
+    """Distinct titles, none empty: of amazon-beauty, or of a shop that is made up."""
+    if data_dir:
+        titles = pl.read_parquet(data_dir / "amazon-beauty" / "items.parquet")["title"]
+    else:
+        from recsys.shop import make_shop
+
+        titles = make_shop(users=10, items=3_000).items["title"]
+    return titles.drop_nulls().unique(maintain_order=True).shuffle(seed=0)
 
 
-def _alone(encoder: TextEncoder, titles: pl.Series) -> tuple[Floats, dict[str, float]]:
-    """The same encoder with nothing on disk yet."""
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = replace(encoder, cache=Path(folder))
-        fresh.embed(["the weights are read before the clock starts"])
-        return _timed(lambda: fresh.embed(titles))
+def _show(name: str, systems: dict[str, dict[str, float]]) -> None:
+    print(name)
+    for system, figures in systems.items():
+        print(
+            f"  {system:28} {figures['texts_per_cpu_s']:7.1f} texts per CPU-second, "
+            f"cosine at least {figures['least_cosine']:.4f}, "
+            f"nearest 10 shared {figures['top10_overlap']:.3f}"
+        )
 
 
-def _median(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
-
-
-def _show(figures: Figures, texts: int) -> None:
-    for name, figure in figures.items():
-        if isinstance(figure, dict):
-            rates = ", ".join(f"{texts / s:,.0f} texts per {k[:-2]} s" for k, s in figure.items())
-            print(f"{name:24} {rates}")
-        else:
-            print(f"{name:24} {figure:.1e}")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, help="holds amazon-beauty; else texts are made up")
+    parser.add_argument("--rounds", type=int, default=3, help="all in turn; medians are shown")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

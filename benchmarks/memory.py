@@ -1,6 +1,6 @@
 """Peak memory while recommending, and whether it grows with the number of users.
 
-    python -m benchmarks.memory [--users 10000 100000] [--json FILE]
+    python -m benchmarks memory [--users 10000 100000] [--json FILE]
 
 A shop is generated and fitted once; then each number of users is asked for in a process of its
 own, which first loads the engine and answers one block. What the rest adds is the figure.
@@ -8,7 +8,6 @@ own, which first loads the engine and answers one block. What the rest adds is t
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import machine
+from benchmarks.measure import peak_gb
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def _ask(artifact: Path, users: int) -> dict[str, float]:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_gb() * 1024
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """How fast, and in how much memory, a log of many rows becomes `Interactions`.
 
-    python -m benchmarks.reading --rows 20000000 [--shuffled] [--json FILE]
+    python -m benchmarks reading [--rows 20000000] [--shuffled] [--json FILE]
 
 The log is made in one process and read in another, so that the peak is that of reading alone.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import machine
+from benchmarks.measure import peak_gb
 
 USERS_PER_ROW = 1 / 20
 ITEMS_PER_ROW = 1 / 200
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--shuffled", action="store_true", help="rows in no order of time")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
@@ -73,14 +73,13 @@ def _read(path: Path) -> dict[str, float]:
     started = time.perf_counter()
     log, rejections = read_interactions(path, LogColumns(event="event", time="time"))
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return {
         "rows": rejections.read,
         "kept": len(log),
         "users": len(log.users),
         "items": len(log.items),
         "seconds": seconds,
-        "peak_gb": peak,
+        "peak_gb": peak_gb(),
     }
 
 

@@ -1,0 +1,1 @@
+"""RecTools as a peer, in an environment of its own."""

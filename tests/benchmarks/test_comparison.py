@@ -1,0 +1,73 @@
+"""Lists of several systems, scored together and held against published figures."""
+
+import numpy as np
+import pytest
+
+from benchmarks.comparison import CONTESTS, PUBLISHED, _against_published, scored
+from benchmarks.contestant import CONFIGS, OURS
+from benchmarks.peers import PEERS
+from benchmarks.peers.engine import TwoStage
+from benchmarks.quality import SEEDS
+from recsys.engine import Engine
+from recsys.evaluation.held import Held
+from recsys.evaluation.protocols import windows
+from recsys.policy import Policy
+from recsys.settings import EngineSettings, EvaluationSettings
+from tests.shops import quick_settings, small_shop
+
+
+@pytest.fixture(scope="module")
+def settings() -> EngineSettings:
+    protocol = EvaluationSettings(protocol="time", share=0.2, k=5, at=(1,), draws=100)
+    return quick_settings().model_copy(update={"evaluation": protocol})
+
+
+@pytest.fixture(scope="module")
+def held(settings: EngineSettings) -> Held:
+    shop = small_shop()
+    log, catalog = Engine(settings).read(shop.events, shop.items)
+    (window,) = windows(log, settings.evaluation)
+    return Held.of(window, catalog, Policy.of(catalog.available(), log.events, settings.events))
+
+
+def test_all_systems_are_scored_on_the_same_users(held: Held, settings: EngineSettings) -> None:
+    allowed = held.policy.allowed(held.histories)
+    lists = {
+        OURS: TwoStage(settings).fit(held.past, held.catalog).lists(held.histories, allowed, 5),
+        "popularity": PEERS["popularity"]()
+        .fit(held.past, held.catalog)
+        .lists(held.histories, allowed, 5),
+        "nobody": np.full((len(held), 5), -1, np.int32),
+    }
+    told = scored(held, settings, lists)
+    assert told["users"] == len(held)
+    assert told["systems"]["nobody"]["ndcg@5"] == 0
+    assert told["systems"][OURS]["ndcg@5"] > told["systems"]["popularity"]["ndcg@5"]
+    found = {each["against"]: each for each in told["comparisons"]}
+    assert set(found) == {"popularity", "nobody"}
+    assert found["nobody"]["verdict"] == "better"
+    low, high = told["intervals"][OURS]["ndcg@5"]
+    assert low < told["systems"][OURS]["ndcg@5"] < high
+
+
+def test_no_peer_offers_what_may_not_be_offered(held: Held, settings: EngineSettings) -> None:
+    allowed = held.policy.allowed(held.histories)
+    items = TwoStage(settings).fit(held.past, held.catalog).lists(held.histories, allowed, 5)
+    for query, own in enumerate(items):
+        excluded = allowed.excluded[allowed.offsets[query] : allowed.offsets[query + 1]]
+        assert not set(own) & set(excluded)
+        assert allowed.mask[own].all()
+
+
+def test_the_difference_from_a_published_figure_is_relative() -> None:
+    told = _against_published("ml-1m", {"ease": {"hr@10": 0.10830 * 1.02, "ndcg@10": 0.0535}})
+    assert told["difference"] == {"ease": pytest.approx({"hr@10": 0.02, "ndcg@10": 0})}
+    assert told["published"] == PUBLISHED["ml-1m"]
+
+
+def test_every_contest_and_every_set_has_a_config() -> None:
+    names = {path.stem for path in CONFIGS.glob("*.toml")}
+    assert set(SEEDS) == names
+    assert set(CONTESTS) <= names
+    for own in PUBLISHED.values():
+        assert all("source" in figures for figures in own.values())
