@@ -6,7 +6,7 @@ TORCH ?= torch
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: install demo check test bench wheel clean
+.PHONY: install demo check test rectools bench wheel clean
 
 install: $(READY)
 
@@ -29,8 +29,12 @@ check: install
 test: install
 	$(BIN)/python -m pytest
 
+# RecTools runs in an environment of its own: it needs an older numpy.
+rectools: install
+	$(BIN)/python -m benchmarks.rectools.environment
+
 # RECSYS_DATA names the folder of the public data sets; what was measured already is skipped.
-bench: install
+bench: install $(if $(RECSYS_DATA),rectools)
 	$(BIN)/python -m benchmarks all $(if $(RECSYS_DATA),--data-dir $(RECSYS_DATA))
 
 # setuptools packs whatever an earlier build left in build/: start from nothing.
@@ -39,4 +43,4 @@ wheel: install
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .rectools-venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

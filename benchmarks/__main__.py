@@ -1,6 +1,6 @@
 """Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks quality|peers|speed|growth|embed|reading|memory|readme|all ...
+    python -m benchmarks quality|peers|speed|growth|embed|scoring|reading|memory|readme|all ...
         [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
 Each step is a process of its own that leaves one file. A step whose file was made by this code and
@@ -76,6 +76,7 @@ STEPS = (
     ),
     Step("embed", "benchmarks.embedding", "embed.json", reads_data=True, generated="embed.json"),
     Step("growth", "benchmarks.growth", "growth.json"),
+    Step("scoring", "benchmarks.scoring", "scoring.json"),
     Step("reading", "benchmarks.reading", "reading.json"),
     Step("memory", "benchmarks.memory", "memory.json"),
     Step("readme", "benchmarks.tables", None),

@@ -66,23 +66,12 @@ def shape_of(point: str) -> tuple[int, int]:
 
 def make(options: argparse.Namespace) -> Figures:
     """A log and a catalogue as Parquet."""
-    import polars as pl
-
-    from recsys.shop import make_log
-    from recsys.shop_goods import labels
+    from recsys.shop import make_catalog, make_log
 
     users, items = shape_of(options.points[0])
-    log = make_log(users * EVENTS_PER_USER, users, items, seed=0)
+    log = make_log(users * EVENTS_PER_USER, users, items)
     log.write_parquet(options.folder / "events.parquet")
-    rng = np.random.default_rng(0)
-    catalog = pl.DataFrame(
-        {
-            "item_id": labels("sku-", items),
-            "category": labels("category-", 100).gather(rng.integers(0, 100, items)),
-            "price": rng.lognormal(3, 1, items).round(2),
-        }
-    )
-    catalog.write_parquet(options.folder / "items.parquet")
+    make_catalog(items).write_parquet(options.folder / "items.parquet")
     return {"users": users, "items": items, "events": len(log)}
 
 

@@ -115,6 +115,18 @@ def embed(results: list[Results]) -> str:
     return markdown(["system", *head, *overlaps], rows)
 
 
+def scoring(results: list[Results]) -> str:
+    """What an evaluation takes beyond fitting and recommending."""
+    rows = [
+        [
+            *(f"{each[name]:,}" for name in ("users_scored", "items", "systems", "draws")),
+            f"{each['scoring_s']:.1f} s",
+        ]
+        for each in results
+    ]
+    return markdown(["users", "items", "systems", "bootstrap draws", "scored in"], rows)
+
+
 def reading(results: list[Results]) -> str:
     """Rows read, validated, mapped and sorted."""
     rows = [
@@ -154,6 +166,11 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
         growth,
     ),
     "embed": ("embed", "Embedding texts by MiniLM (`python -m benchmarks embed`):", embed),
+    "scoring": (
+        "scoring",
+        "All metrics, intervals, tests, slices and the account (`python -m benchmarks scoring`):",
+        scoring,
+    ),
     "reading": ("reading", "Reading a log (`python -m benchmarks reading`):", reading),
     "memory": ("memory", "Memory while recommending (`python -m benchmarks memory`):", memory),
 }

@@ -149,6 +149,20 @@ def make_log(events: int, users: int, items: int, seed: int = 0) -> pl.DataFrame
     )
 
 
+def make_catalog(items: int, seed: int = 0) -> pl.DataFrame:
+    """A catalogue for the items of `make_log`: 100 categories drawn evenly, prices around 20."""
+    _check_whole(1, items=items)
+    _check_whole(0, seed=seed)
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "item_id": labels("sku-", items),
+            "category": labels("category-", 100).gather(rng.integers(0, 100, items)),
+            "price": rng.lognormal(3, 1, items).round(2),
+        }
+    )
+
+
 def _power_law(draws: int, n: int, steepness: float, rng: Random) -> Rows:
     """(draws,) numbers below `n`; number x has a density of about x ** (1 / steepness - 1)."""
     numbers: Rows = (n * rng.random(draws) ** steepness).astype(np.int32)
