@@ -5,18 +5,22 @@ from typing import Any
 from recsys.features.errors import SettingsError
 from recsys.features.settings import nearest
 from recsys.ranking.neural import NeuralRanker
+from recsys.retrieval.again import Again
 from recsys.retrieval.als import Als
 from recsys.retrieval.content import Content
 from recsys.retrieval.covisit import CoVisit
 from recsys.retrieval.popular import Popular
 from recsys.retrieval.sources import Source, Sources
+from recsys.retrieval.trending import Trending
 from recsys.settings import EngineSettings, Table, built, source_tables
 
 KINDS: dict[str, Any] = {
+    "again": Again,
     "als": Als,
     "content": Content,
     "covisit": CoVisit,
     "popular": Popular,
+    "trending": Trending,
 }
 """The retrievers, by what settings call them."""
 

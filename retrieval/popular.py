@@ -6,57 +6,65 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from recsys.features import npz
-from recsys.features.arrays import PAD, Floats, Rows
+from recsys.features.arrays import Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.boards import DAY, Board, By, make_board, read_board, write_board
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.topk import first_k
-
-_DAY = 86_400_000_000  # microseconds
 
 
 @dataclass
 class Popular:
-    """Counts weighted events; with a clock, an event's worth halves in `half_life` days."""
+    """Counts weighted events; with a clock, an event's worth halves in `half_life` days.
+
+    `by` lays the counts out by segment: the categories that the history holds, or the day of the
+    week or the month that it is. `prior` is how many events a segment needs to count as much as
+    everybody does. Histories have no attributes of users, so there are no segments by those.
+    """
 
     reason: ClassVar[str] = "popular now"
 
     name: str = "popular"
     half_life: float = 30.0
-    _scores: Floats = field(init=False, repr=False)  # (items,)
-    _order: Rows = field(init=False, repr=False)  # (items,) best first
+    by: By = "everybody"
+    category: str | None = None  # which category column; by default the first
+    prior: float = 5.0
+    _board: Board = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.half_life > 0:
             raise SettingsError(f"half_life must be above 0 days; got {self.half_life}")
+        if not self.prior > 0:
+            raise SettingsError(f"prior must be above 0 events; got {self.prior}")
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
-        worth = interactions.weights.astype(np.float64)
-        if interactions.clock == "time" and len(interactions):
-            age = (interactions.times.max() - interactions.times) / _DAY
-            worth = worth * 0.5 ** (age / self.half_life)
-        counts = np.bincount(interactions.item_rows, worth, minlength=len(interactions.items))
-        self._keep(counts.astype(np.float32))
+        """Count; raises DataError where the data know no segments of the kind `by`."""
+        counts = decayed_counts(interactions, self.half_life).astype(np.float32)
+        self._board = make_board(self.by, self.category, self.prior, counts, interactions, catalog)
         return self
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
-        items, scores = first_k(self._order, self._scores, k, allowed)
+        items, scores = self._board.best(histories, k, allowed)
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
-        return np.where(items == PAD, np.float32(0), self._scores[items])
+        return self._board.score(histories, items)
 
     def save(self, folder: Path) -> None:
-        npz.write(folder / "popular.npz", scores=self._scores)
+        write_board(self._board, folder / "popular.npz")
 
     def load(self, folder: Path) -> Self:
-        self._keep(*npz.read(folder / "popular.npz", "scores"))
+        self._board = read_board(self.by, folder / "popular.npz")
         return self
 
-    def _keep(self, scores: Floats) -> None:
-        self._scores = scores
-        self._order = np.argsort(-scores, kind="stable").astype(np.int32)
+
+def decayed_counts(log: Interactions, half_life: float) -> Array:
+    """(items,) float64: the weights of each item's events, halved every `half_life` days."""
+    worth = log.weights.astype(np.float64)
+    if log.clock == "time" and len(log):
+        age = (log.times.max() - log.times) / DAY
+        worth = worth * 0.5 ** (age / half_life)
+    return np.bincount(log.item_rows, worth, minlength=len(log.items))

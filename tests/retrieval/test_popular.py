@@ -1,10 +1,16 @@
 """Popular: weighted counts whose worth halves with time."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog
+from recsys.features.columns import CatalogColumns
+from recsys.features.errors import DataError, SettingsError
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.popular import Popular
@@ -15,6 +21,18 @@ from tests.worlds import DAY, leaving_out, log_of, sessions
 
 class TestPopular(RetrieverContract):
     make = staticmethod(Popular)
+    recall_floor = 0.03
+    answers_nobody = True
+
+
+class TestPopularByCategory(RetrieverContract):
+    make = staticmethod(partial(Popular, by="category"))
+    recall_floor = 0.5
+    answers_nobody = True
+
+
+class TestPopularByWeekday(RetrieverContract):
+    make = staticmethod(partial(Popular, by="weekday"))
     recall_floor = 0.03
     answers_nobody = True
 
@@ -69,3 +87,62 @@ def test_a_log_without_events_offers_all_alike() -> None:
 
 def test_it_links_no_items() -> None:
     assert not links_items(Popular())
+
+
+def shelved(log: Interactions, *categories: str | None) -> Catalog:
+    frame = pl.DataFrame({"shelf": categories}, schema={"shelf": pl.String})
+    known = np.ones(len(log.items), bool)
+    return Catalog(log.items, frame, CatalogColumns(category="shelf"), {}, known)
+
+
+def test_by_category_by_hand() -> None:
+    log = log_of([0] * 4 + [1] * 2 + [2] * 3 + [3], items=4)
+    popular = Popular(by="category", prior=2).fit(log, shelved(log, "a", "a", "b", None))
+    # of 10 events 6 are in a, 3 in b, 1 in none; the history has one of b: (1 / .3 + 2) / (1 + 2)
+    scores = popular.score(sessions([2], []), np.array([[0, 1, 2, 3]] * 2, np.int32))
+    of_b = 3 * (10 / 3 + 2) / 3
+    np.testing.assert_allclose(scores, [[4 * 2 / 3, 2 * 2 / 3, of_b, 2 / 3], [4, 2, 3, 1]])
+    found = popular.retrieve(sessions([2], []), 4, Allowed.everything(2, 4))
+    assert found.items.tolist() == [[2, 0, 1, 3], [0, 2, 1, 3]]
+
+
+def test_by_category_the_best_of_all_items_are_found() -> None:
+    rng = np.random.default_rng(4)
+    log = log_of(rng.integers(0, 40, 400).tolist(), items=40)
+    popular = Popular(by="category").fit(log, shelved(log, *"abcdefgh" * 5))
+    histories = sessions(*(rng.integers(0, 40, length).tolist() for length in range(12)))
+    every = np.broadcast_to(np.arange(40, dtype=np.int32), (12, 40))
+    found = popular.retrieve(histories, 7, Allowed.everything(12, 40))
+    expected = np.argsort(-popular.score(histories, every), axis=1, kind="stable")[:, :7]
+    np.testing.assert_array_equal(found.items, expected)
+
+
+@pytest.mark.parametrize(("by", "other_day"), [("weekday", 1), ("month", 40)])
+def test_by_season_by_hand(by: str, other_day: int) -> None:
+    days = [0, 0, 0, other_day]
+    log = log_of([0, 1, 1, 0], items=2, times=[day * DAY for day in days], clock="time")
+    popular = Popular(by=by, prior=1, half_life=1e9).fit(log, Catalog.empty(log.items))  # type: ignore[arg-type]
+    # of 4 events 3 are in the first season: item 0 has 1 of 1.5 expected there, item 1 has 2 of 1.5
+    histories = replace(sessions([], []), now=np.array([0, other_day * DAY]))
+    scores = popular.score(histories, np.array([[0, 1], [0, 1]], np.int32))
+    expected = [[2 * 2 / 2.5, 2 * 3 / 2.5], [2 * 2 / 1.5, 2 * 1 / 1.5]]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    found = popular.retrieve(histories, 2, Allowed.everything(2, 2))
+    assert found.items.tolist() == [[1, 0], [0, 1]]
+
+
+def test_segments_that_the_data_do_not_know() -> None:
+    log = log_of([0, 1], items=2)
+    with pytest.raises(DataError, match=r"a category of the catalogue is needed; there are \[\]"):
+        Popular(by="category").fit(log, Catalog.empty(log.items))
+    with pytest.raises(DataError, match=r"'colour' of the catalogue.*there are \['shelf'\]"):
+        Popular(by="category", category="colour").fit(log, shelved(log, "a", "b"))
+    with pytest.raises(DataError, match="worth by month needs a log with a clock"):
+        Popular(by="month").fit(log, Catalog.empty(log.items))
+
+
+def test_settings_out_of_range() -> None:
+    with pytest.raises(SettingsError, match="half_life must be above 0 days; got 0"):
+        Popular(half_life=0)
+    with pytest.raises(SettingsError, match="prior must be above 0 events; got 0"):
+        Popular(prior=0)
