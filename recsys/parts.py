@@ -7,8 +7,10 @@ from recsys.features.settings import nearest
 from recsys.ranking.neural import NeuralRanker
 from recsys.retrieval.again import Again
 from recsys.retrieval.als import Als
+from recsys.retrieval.bpr import Bpr
 from recsys.retrieval.content import Content
 from recsys.retrieval.covisit import CoVisit
+from recsys.retrieval.lightfm import LightFm
 from recsys.retrieval.popular import Popular
 from recsys.retrieval.sources import Source, Sources
 from recsys.retrieval.trending import Trending
@@ -17,8 +19,10 @@ from recsys.settings import EngineSettings, Table, built, source_tables
 KINDS: dict[str, Any] = {
     "again": Again,
     "als": Als,
+    "bpr": Bpr,
     "content": Content,
     "covisit": CoVisit,
+    "lightfm": LightFm,
     "popular": Popular,
     "trending": Trending,
 }
