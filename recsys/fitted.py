@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.features.arrays import Floats, Mask
+from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.ranking.neural import NeuralRanker, order
 from recsys.ranking.pair_features import Knowledge, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.fusion import Fusion
 from recsys.retrieval.sources import PASSING, Sources
+from recsys.retrieval.variants import Variants
 
 _log = logging.getLogger("recsys")
 
@@ -40,12 +43,17 @@ class Fitted:
     sources: Sources
     knowledge: Knowledge
     ranker: NeuralRanker | None
+    variants: Variants | None = None  # where a list shows one of each product
 
     def candidates(
         self, histories: Histories, allowed: Allowed, least: int = 0
     ) -> tuple[Candidates, list[str]]:
         """Stage one: the union of all sources in fused order, and the sources that failed."""
-        return self.sources.retrieve(histories, allowed, least)
+        return self.sources.retrieve(histories, allowed, self.deep(least))
+
+    def deep(self, k: int) -> int:
+        """How many items each source is asked for at least where lists of `k` are wanted."""
+        return k if self.variants is None else self.variants.depth(k)
 
     def features(
         self, histories: Histories, candidates: Candidates
@@ -60,23 +68,48 @@ class Fitted:
         candidates, failed = self.candidates(histories, allowed, k if least is None else least)
         known = histories.lengths > 0
         if self.ranker is None or failed or not known.any():
-            return _fused(candidates, k, failed)
+            return self._fused(candidates, k, failed)
         try:
             features, names = self.features(histories, candidates)
         except PASSING as error:
             _log.error("features failed and lists are fused by rank: %s", error)
-            return _fused(candidates, k, ["one, while it gave scores"])
+            return self._fused(candidates, k, ["one, while it gave scores"])
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused_scores(candidates))
-        places = order(scores)[:, :k]
+        places = order(scores)
         top = np.take_along_axis(scores, places, axis=1)
-        return Ranked(candidates.at(places), top, known, ())
+        if self.variants is None:
+            return Ranked(candidates.at(places[:, :k]), top[:, :k], known, ())
+        return Ranked(*_once(self.variants, candidates.at(places), top, k), known, ())
+
+    def fused(self, histories: Histories, allowed: Allowed, k: int, least: int) -> Ranked:
+        """Stage one alone: at most `k` items in fused order, from the candidates for `least`."""
+        candidates, _ = self.candidates(histories, allowed, least)
+        return self._fused(candidates, k, ())
+
+    def _fused(self, candidates: Candidates, k: int, failed: Sequence[str]) -> Ranked:
+        """The order of the union, where there is no ranker to ask."""
+        nobody = np.zeros(len(candidates), bool)
+        top, scores = candidates, fused_scores(candidates)
+        if self.variants is not None:
+            top, scores = _once(self.variants, candidates, scores, k)
+        return Ranked(top.top(k), scores[:, :k], nobody, tuple(failed))
 
 
-def _fused(candidates: Candidates, k: int, failed: Sequence[str]) -> Ranked:
-    """The order of the union, where there is no ranker to ask."""
-    nobody = np.zeros(len(candidates), bool)
-    return Ranked(candidates.top(k), fused_scores(candidates)[:, :k], nobody, tuple(failed))
+def _once(
+    variants: Variants, ordered: Candidates, scores: Floats, k: int
+) -> tuple[Candidates, Floats]:
+    """The first `k` of lists, best first, without second variants of a product."""
+    kept = variants.first_of_each(ordered.items)
+    places = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    kept = np.take_along_axis(kept, places, axis=1)
+    left = np.where(kept, np.take_along_axis(scores, places, axis=1), np.float32(-np.inf))
+    return ordered.at(places).where(kept), left
+
+
+def shown_once(catalog: Catalog, fusion: Fusion) -> Variants | None:
+    """The variants of which a list shows one; None where it may show all."""
+    return Variants.of(catalog.variants()) if fusion.variants == "once" else None
 
 
 def fused_scores(candidates: Candidates) -> Floats:

@@ -1,27 +1,32 @@
 """How an engine learns: sources on the past, the ranker on what followed, sources again on all."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
-from recsys.fitted import Fitted, block_size
+from recsys.fitted import Fitted, block_size, shown_once
 from recsys.learning import (
     Moment,
     moments_in_time,
     moments_of_drawn_items,
     moments_of_last_items,
 )
-from recsys.parts import make_ranker, make_sources
+from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.pair_features import Knowledge
+from recsys.retrieval.mixture import Mixture
 from recsys.settings import EngineSettings
+
+_MOST_MIXED = 4_000
+"""Users whose lists a mixture is learnt from."""
 
 Progress = Callable[[str, float], None]
 """Is told the step that runs, and which share of it is done."""
@@ -39,9 +44,16 @@ class Fitting:
     catalog: Catalog  # with the vectors that sources read
     policy: Policy
     progress: Progress = silent
+    mixture: Mixture | None = None
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
+        mixture, said = self._mixture(log)
+        if mixture is not None:
+            return replace(self, mixture=mixture)._run(log, said)
+        return self._run(log, said)
+
+    def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         lists, notes = self._training_lists(log)
         ranker = None
         if len(lists) >= self.settings.training.least_positives:
@@ -54,7 +66,51 @@ class Fitting:
                 f"{self.settings.training.least_positives} are needed; lists are fused by rank"
             )
         final, missing = self._learn(log, "fitting sources on everything")
-        return Fitted(final.sources, final.knowledge, ranker), missing + notes
+        return replace(final, ranker=ranker), missing + said + notes
+
+    def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:
+        """What ranks are worth, where settings ask to learn it, and a note on it.
+
+        From the newest moment alone, with sources fitted on its past: 3 numbers for each source.
+        """
+        if make_fusion(self.settings).order != "learned":
+            return None, []
+        least = self.settings.training.least_positives
+        for moment in self._newest(log):
+            if not len(moment.histories):
+                continue
+            fitted, _ = self._learn(moment.past, "fitting sources for their mixture")
+            rng = np.random.default_rng((self.settings.seed, 0))
+            ranks, labels = self._ranked(moment.sample(_MOST_MIXED, rng), fitted)
+            if len(labels) >= least:
+                mixture = Mixture.learnt(_names(fitted), ranks, labels)
+                return mixture, [f"the mixture of sources is learnt from {len(labels):,} lists"]
+        return None, [
+            f"no mixture of sources: fewer than {least} past lists hold what was chosen; "
+            "reciprocal ranks are added up"
+        ]
+
+    def _newest(self, log: Interactions) -> Iterator[Moment]:
+        """The newest moment in time, if that is how lists are made, then that of last items."""
+        settings = self.settings.training
+        if settings.holdout != "last" and log.clock == "time":
+            yield from moments_in_time(log, 1, settings.stretch)
+        if log.clock == "none":
+            yield from moments_of_drawn_items(log, 1, np.random.default_rng(self.settings.seed))
+        else:
+            yield from moments_of_last_items(log, 1)
+
+    def _ranked(self, moment: Moment, fitted: Fitted) -> tuple[Rows, Floats]:
+        """The ranks (n, w, s) of candidates and which were chosen (n, w); lists that hold some."""
+        ranks, labels = [], []
+        for block in moment.blocks(block_size(len(self.catalog))):
+            allowed = self.policy.allowed(block.histories)
+            candidates, _ = fitted.candidates(block.histories, allowed)
+            own = block.chosen.within(allowed).labels(candidates)
+            hit = (own > 0).any(axis=1)
+            ranks.append(candidates.ranks[hit])
+            labels.append(own[hit])
+        return _stacked(ranks, PAD), _stacked(labels, 0)
 
     def _training_lists(self, log: Interactions) -> tuple[TrainingLists, list[str]]:
         """Lists of past moments, and how they were made."""
@@ -129,7 +185,25 @@ class Fitting:
             log, self.catalog, lambda _: self.progress(step, next(done) / len(sources.members))
         )
         knowledge = Knowledge.of(fitted.retrievers, ItemStatistics.of(log), self.catalog)
-        return Fitted(fitted, knowledge, None), notes
+        sources = replace(fitted, mixture=self.mixture)
+        variants = shown_once(self.catalog, fitted.fusion)
+        return Fitted(sources, knowledge, None, variants), notes
+
+
+def _names(fitted: Fitted) -> list[str]:
+    return [member.name for member in fitted.sources.offering]
+
+
+def _stacked(blocks: Sequence[Array], fill: float) -> Array:
+    """Blocks (b, w, ...) of different widths as one."""
+    width = max((each.shape[1] for each in blocks), default=0)
+    rest = [(0, 0)] * (blocks[0].ndim - 2)
+    return np.concatenate(
+        [
+            np.pad(each, [(0, 0), (0, width - each.shape[1]), *rest], constant_values=fill)
+            for each in blocks
+        ]
+    )
 
 
 def _account(lists: TrainingLists, where: str) -> str:

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
-from recsys.fitted import Fitted
+from recsys.fitted import Fitted, shown_once
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.pair_features import Knowledge
+from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Sources
 from recsys.settings import EngineSettings
 
@@ -35,6 +36,7 @@ class Learnt:
             "notes": notes,
             "sources": [member.name for member in fitted.sources.members],
             "has_ranker": fitted.ranker is not None,
+            "mixture": None if fitted.sources.mixture is None else fitted.sources.mixture.told(),
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=1))
         self.log.save(folder / "log")
@@ -57,15 +59,19 @@ class Learnt:
         log = Interactions.load(folder / "log")
         catalog = Catalog.load(folder / "catalog").over(log.items)
         policy = Policy.of(catalog.available(), log.events, settings.events)
-        made = {member.name: member for member in make_sources(settings).members}
-        sources = Sources(tuple(made[name] for name in about["sources"]))
+        unfitted = make_sources(settings)
+        made = {member.name: member for member in unfitted.members}
+        mixture = None if about["mixture"] is None else Mixture.of(about["mixture"])
+        members = tuple(made[name] for name in about["sources"])
+        sources = Sources(members, unfitted.fusion, mixture)
         for member in sources.members:
             member.retriever.load(folder / "sources" / member.name)
         statistics = ItemStatistics.load(folder / "ranker")
         knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
+        variants = shown_once(catalog, sources.fusion)
         return (
-            cls(log, catalog, policy, Fitted(sources, knowledge, ranker)),
+            cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants)),
             settings,
             about["notes"],
         )

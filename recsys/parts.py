@@ -10,6 +10,7 @@ from recsys.retrieval.als import Als
 from recsys.retrieval.bpr import Bpr
 from recsys.retrieval.content import Content
 from recsys.retrieval.covisit import CoVisit
+from recsys.retrieval.fusion import Fusion
 from recsys.retrieval.lightfm import LightFm
 from recsys.retrieval.popular import Popular
 from recsys.retrieval.sources import Source, Sources
@@ -34,9 +35,18 @@ _SHARED = ("seed", "device")
 
 def make_sources(settings: EngineSettings) -> Sources:
     """New sources, nothing learnt yet; raises SettingsError on a wrong table."""
-    return Sources(
-        tuple(_source(name, table, settings) for name, table in source_tables(settings).items())
-    )
+    tables = source_tables(settings)
+    members = tuple(_source(name, table, settings) for name, table in tables.items())
+    return Sources(members, make_fusion(settings))
+
+
+def make_fusion(settings: EngineSettings) -> Fusion:
+    """How sources are fused; raises SettingsError on a wrong table or a source that offers none."""
+    fusion = built(Fusion, settings.fusion, "fusion")
+    offering = [name for name, table in source_tables(settings).items() if table["depth"]]
+    for name in sorted(fusion.sources - set(offering)):
+        raise SettingsError(f"unknown source {name!r} in fusion; {nearest(name, offering)}")
+    return fusion
 
 
 def make_ranker(settings: EngineSettings) -> NeuralRanker:

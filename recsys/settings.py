@@ -139,6 +139,8 @@ class EngineSettings(Settings):
     sources: dict[str, Table] = Field(default_factory=dict)
     """By name: arguments of the source, `kind`, `depth`, or `use = false`. They are laid over
     DEFAULT_SOURCES."""
+    fusion: Table = Field(default_factory=dict)
+    """Arguments of retrieval/fusion.py: how the lists of all sources become one."""
     ranker: Table = Field(default_factory=dict)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)

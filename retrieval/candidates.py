@@ -53,6 +53,16 @@ class Candidates:
             self.sources,
         )
 
+    def where(self, kept: Mask) -> "Candidates":
+        """The same lists with nothing where `kept` (b, w) is False."""
+        return Candidates(
+            self.users,
+            np.where(kept, self.items, np.int32(PAD)),
+            np.where(kept[:, :, None], self.scores, np.float32(-np.inf)),
+            np.where(kept[:, :, None], self.ranks, np.int32(PAD)),
+            self.sources,
+        )
+
     def top(self, k: int) -> "Candidates":
         """The first `k` of each list."""
         return Candidates(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.fusion import Fusion
+from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.retriever import Retriever
-from recsys.retrieval.union import union
 
 _log = logging.getLogger("recsys")
 
@@ -39,6 +40,8 @@ class Sources:
     """All sources of an engine, in the order in which their opinions are kept."""
 
     members: tuple[Source, ...]
+    fusion: Fusion = field(default_factory=Fusion)
+    mixture: Mixture | None = None  # where one was learnt
 
     @property
     def retrievers(self) -> list[Retriever]:
@@ -67,7 +70,7 @@ class Sources:
                 fitted.append(member)
             except DataError as error:
                 notes.append(f"source {member.name!r} is left out: {error}")
-        left = Sources(tuple(fitted))
+        left = replace(self, members=tuple(fitted))
         if not left.offering:
             raise DataError(f"no source is left that offers candidates: {'; '.join(notes)}")
         return left, notes
@@ -89,7 +92,7 @@ class Sources:
                 _log.error("source %r failed and is passed over: %s", member.name, error)
                 lists.append(nothing(histories, member.name))
                 failed.append(member.name)
-        return union(lists), failed
+        return self.fusion.merged(lists, self.mixture, least), failed
 
 
 def nothing(histories: Histories, name: str) -> Candidates:

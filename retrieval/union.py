@@ -9,15 +9,23 @@ from recsys.features.arrays import PAD, Array
 from recsys.features.threads import over_rows
 from recsys.retrieval.candidates import Candidates
 
-_OFFSET = 60.0  # of reciprocal rank fusion, as in Cormack, Clarke & Büttcher 2009
+OFFSET = 60.0
+"""Of reciprocal rank fusion, as in Cormack, Clarke & Büttcher 2009."""
 
 
-def union(lists: Sequence[Candidates]) -> Candidates:
-    """Merge the lists of several sources for the same queries, ordered by reciprocal rank fusion.
+def reciprocal(depth: int, offset: float = OFFSET) -> Array:
+    """(depth,) what a source's ranks are worth: 1 / (offset + 1), 1 / (offset + 2), ..."""
+    return 1 / (offset + np.arange(depth) + 1)
 
-    The score and the rank of every source stay with every item; the width is that of the longest
-    list of distinct items, and equal ranks keep the order of the sources.
+
+def union(lists: Sequence[Candidates], worths: Sequence[Array] | None = None) -> Candidates:
+    """Merge the lists of several sources for the same queries, ordered by what ranks are worth.
+
+    `worths` has for every list what each of its ranks is worth, (w,); by default the reciprocal
+    ranks of `reciprocal`. The score and the rank of every source stay with every item; the width is
+    that of the longest list of distinct items, and equal sums keep the order of the sources.
     """
+    worths = worths or [reciprocal(each.items.shape[1]) for each in lists]
     users = lists[0].users
     items = np.concatenate([each.items for each in lists], axis=1)
     scores = np.concatenate([each.scores[:, :, 0] for each in lists], axis=1)
@@ -33,7 +41,7 @@ def union(lists: Sequence[Candidates]) -> Candidates:
     )
     no_slots = np.full(int(items.max(initial=PAD)) + 1, PAD, np.int32)
     over_rows(
-        _merge, len(users), items, scores, source_of, rank_of, no_slots,
+        _merge, len(users), items, scores, source_of, rank_of, np.concatenate(worths), no_slots,
         merged.items, merged.scores, merged.ranks,
     )  # fmt: skip
     return merged.top(max(1, int(merged.filled.sum(axis=1).max(initial=1))))
@@ -42,7 +50,7 @@ def union(lists: Sequence[Candidates]) -> Candidates:
 @njit(nogil=True, cache=True)
 def _merge(
     start: int, stop: int, items: Array, scores: Array, source_of: Array, rank_of: Array,
-    slot_of: Array, items_out: Array, scores_out: Array, ranks_out: Array,
+    worth: Array, slot_of: Array, items_out: Array, scores_out: Array, ranks_out: Array,
 ) -> None:  # fmt: skip
     width = items.shape[1]
     slot_of = slot_of.copy()  # (items,) the slot of each item of this list, PAD for the others
@@ -58,7 +66,7 @@ def _merge(
                 slot_of[item] = slots
                 fused[slots] = 0
                 slots += 1
-            fused[slot_of[item]] -= 1 / (_OFFSET + rank_of[place] + 1)
+            fused[slot_of[item]] -= worth[place]
         best = np.argsort(fused[:slots], kind="mergesort")
         for position in range(slots):
             final[best[position]] = position

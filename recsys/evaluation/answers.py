@@ -69,7 +69,7 @@ class _Asking:
         """Ask every system for these users."""
         fitted, k, longest = self.engine.learnt.fitted, self.k, self.longest
         self._ask(TWO_STAGE, held, self._both_stages)
-        self._ask(FUSED, held, lambda h, a: fitted.candidates(h, a, k)[0].top(longest))
+        self._ask(FUSED, held, lambda h, a: fitted.fused(h, a, longest, k).candidates)
         for member in fitted.sources.offering:
             self._ask(member.name, held, partial(self._one_source, member))
         self.found.append(self._account(held))
@@ -106,12 +106,12 @@ class _Asking:
         self.items.setdefault(name, []).extend(parts)
 
     def _account(self, held: Held) -> Found:
-        sources = self.engine.learnt.fitted.sources
+        fitted = self.engine.learnt.fitted
 
         def found(block: Held) -> Found:
             allowed = held.policy.allowed(block.histories)
-            candidates, _ = sources.retrieve(block.histories, allowed, self.k)
-            return Found.of(block, candidates, sources.offering)
+            candidates, _ = fitted.candidates(block.histories, allowed, self.k)
+            return Found.of(block, candidates, fitted.sources.offering)
 
         return Found.joined(list(side_by_side(found, self._blocks(held))))
 

@@ -1,0 +1,54 @@
+"""Variants of one product, of which a list shows one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from recsys.features.arrays import PAD, Array, Mask, Rows
+from recsys.features.threads import over_rows
+
+_MOST_SPARE = 4  # times as many candidates as places, at the most
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Which product each item is a variant of."""
+
+    groups: Rows  # (items,) PAD for an item that is its own product
+    largest: int  # variants of one product
+
+    @classmethod
+    def of(cls, groups: Rows | None) -> "Variants | None":
+        """None where no product has two variants."""
+        if groups is None:
+            return None
+        largest = int(np.bincount(groups[groups != PAD], minlength=1).max())
+        return cls(groups, largest) if largest > 1 else None
+
+    def depth(self, k: int) -> int:
+        """How many candidates leave `k` products or nearly so."""
+        return k * min(self.largest, _MOST_SPARE)
+
+    def first_of_each(self, items: Rows) -> Mask:
+        """(b, w) which items of lists, best first, are the first of their product; never PAD."""
+        kept = np.zeros(items.shape, bool)
+        no_list = np.full(int(self.groups.max(initial=PAD)) + 1, PAD, np.int64)
+        over_rows(_first_of_each, len(items), items, self.groups, no_list, kept)
+        return kept
+
+
+@njit(nogil=True, cache=True)
+def _first_of_each(
+    start: int, stop: int, items: Array, groups: Array, no_list: Array, kept: Array
+) -> None:
+    last_list = no_list.copy()  # (groups,) the last list that showed one of the group
+    for row in range(start, stop):
+        for place in range(items.shape[1]):
+            item = items[row, place]
+            if item == PAD:
+                continue
+            group = groups[item]
+            kept[row, place] = group == PAD or last_list[group] != row
+            if group != PAD:
+                last_list[group] = row
