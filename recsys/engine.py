@@ -278,7 +278,8 @@ class Engine:
         def lists(histories: Histories) -> Lists:
             allowed = policy.allowed(histories)
             ranked = fitted.rank(histories, allowed, k)
-            return Lists.of(histories, ranked, k, allowed, fitted.sources.retrievers)
+            most = fitted.available(allowed)
+            return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
 
         return side_by_side(lists, asked.blocks(block_size(len(catalog))))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.features.arrays import Floats, Mask
+from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.ranking.neural import NeuralRanker, order
@@ -49,11 +49,13 @@ class Fitted:
         self, histories: Histories, allowed: Allowed, least: int = 0
     ) -> tuple[Candidates, list[str]]:
         """Stage one: the union of all sources in fused order, and the sources that failed."""
-        return self.sources.retrieve(histories, allowed, self.deep(least))
+        return self.sources.retrieve(histories, allowed, least)
 
-    def deep(self, k: int) -> int:
-        """How many items each source is asked for at least where lists of `k` are wanted."""
-        return k if self.variants is None else self.variants.depth(k)
+    def available(self, allowed: Allowed) -> Array:
+        """(b,) how long each list can be at the most."""
+        if self.variants is None:
+            return allowed.available()
+        return self.variants.available(allowed)
 
     def features(
         self, histories: Histories, candidates: Candidates

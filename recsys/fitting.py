@@ -49,9 +49,7 @@ class Fitting:
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
         mixture, said = self._mixture(log)
-        if mixture is not None:
-            return replace(self, mixture=mixture)._run(log, said)
-        return self._run(log, said)
+        return replace(self, mixture=mixture)._run(log, said)
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         lists, notes = self._training_lists(log)
@@ -105,7 +103,9 @@ class Fitting:
         ranks, labels = [], []
         for block in moment.blocks(block_size(len(self.catalog))):
             allowed = self.policy.allowed(block.histories)
-            candidates, _ = fitted.candidates(block.histories, allowed)
+            candidates, failed = fitted.candidates(block.histories, allowed)
+            if failed:
+                raise TrainingError(f"sources failed while their mixture was learnt: {failed}")
             own = block.chosen.within(allowed).labels(candidates)
             hit = (own > 0).any(axis=1)
             ranks.append(candidates.ranks[hit])

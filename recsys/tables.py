@@ -11,7 +11,6 @@ from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.fitted import Ranked
 from recsys.reasons import because, sentences
-from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever
 
@@ -48,7 +47,7 @@ class Lists:
         histories: Histories,
         ranked: Ranked,
         k: int,
-        allowed: Allowed,
+        available: Array,
         retrievers: Sequence[Retriever],
     ) -> "Lists":
         """The lists of one block."""
@@ -62,7 +61,7 @@ class Lists:
             offered=_wide(offered, k, 0),
             codes=_wide(codes, k, PAD),
             past=_wide(past, k, PAD),
-            available=allowed.available(),
+            available=available,
             failed=(failed,) * len(candidates),
         )
 

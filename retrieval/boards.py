@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numba import njit
@@ -10,7 +10,7 @@ from numba import njit
 from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
 from recsys.features.catalog import Catalog
-from recsys.features.errors import DataError
+from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
@@ -34,6 +34,14 @@ class Board(Protocol):
     def score(self, histories: Histories, items: Rows) -> Floats:
         """The worth (b, w) of given items; 0 for PAD."""
         ...
+
+
+def check_segments(by: By, prior: float) -> None:
+    """Raise SettingsError where there can be no such segments."""
+    if by not in get_args(By):
+        raise SettingsError(f"by must be one of {', '.join(get_args(By))}; got {by!r}")
+    if not prior > 0:
+        raise SettingsError(f"prior must be above 0 events; got {prior}")
 
 
 def make_board(

@@ -12,7 +12,15 @@ from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.boards import DAY, Board, By, make_board, read_board, write_board
+from recsys.retrieval.boards import (
+    DAY,
+    Board,
+    By,
+    check_segments,
+    make_board,
+    read_board,
+    write_board,
+)
 from recsys.retrieval.candidates import Candidates
 
 
@@ -37,8 +45,7 @@ class Popular:
     def __post_init__(self) -> None:
         if not self.half_life > 0:
             raise SettingsError(f"half_life must be above 0 days; got {self.half_life}")
-        if not self.prior > 0:
-            raise SettingsError(f"prior must be above 0 events; got {self.prior}")
+        check_segments(self.by, self.prior)
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         """Count; raises DataError where the data know no segments of the kind `by`."""

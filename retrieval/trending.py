@@ -13,7 +13,14 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.boards import Board, By, make_board, read_board, write_board
+from recsys.retrieval.boards import (
+    Board,
+    By,
+    check_segments,
+    make_board,
+    read_board,
+    write_board,
+)
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.popular import decayed_counts
 
@@ -41,7 +48,8 @@ class Trending:
     _rises: Floats = field(init=False, repr=False)  # (items,) 0 for what does not rise
 
     def __post_init__(self) -> None:
-        for name in ("recent", "smoothing", "prior"):
+        check_segments(self.by, self.prior)
+        for name in ("recent", "smoothing"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
         if not self.long_run > self.recent:

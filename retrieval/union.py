@@ -1,21 +1,24 @@
 """What several sources offer, as one list that keeps what each of them thought."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numba import njit
 
 from recsys.features.arrays import PAD, Array
 from recsys.features.threads import over_rows
+from recsys.features.values import frozen
 from recsys.retrieval.candidates import Candidates
 
 OFFSET = 60.0
 """Of reciprocal rank fusion, as in Cormack, Clarke & Büttcher 2009."""
 
 
+@cache
 def reciprocal(depth: int, offset: float = OFFSET) -> Array:
     """(depth,) what a source's ranks are worth: 1 / (offset + 1), 1 / (offset + 2), ..."""
-    return 1 / (offset + np.arange(depth) + 1)
+    return frozen(1 / (offset + np.arange(depth) + 1))
 
 
 def union(lists: Sequence[Candidates], worths: Sequence[Array] | None = None) -> Candidates:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.threads import over_rows
-
-_MOST_SPARE = 4  # times as many candidates as places, at the most
+from recsys.retrieval.allowed import Allowed
 
 
 @dataclass(frozen=True)
@@ -16,19 +16,27 @@ class Variants:
     """Which product each item is a variant of."""
 
     groups: Rows  # (items,) PAD for an item that is its own product
-    largest: int  # variants of one product
 
     @classmethod
     def of(cls, groups: Rows | None) -> "Variants | None":
         """None where no product has two variants."""
         if groups is None:
             return None
-        largest = int(np.bincount(groups[groups != PAD], minlength=1).max())
-        return cls(groups, largest) if largest > 1 else None
+        several = np.bincount(groups[groups != PAD], minlength=1).max() > 1
+        return cls(groups) if several else None
 
-    def depth(self, k: int) -> int:
-        """How many candidates leave `k` products or nearly so."""
-        return k * min(self.largest, _MOST_SPARE)
+    def available(self, allowed: Allowed) -> Array:
+        """(b,) how many products each query may be offered at the most."""
+        own = np.arange(len(self.groups)) + self.groups.max(initial=PAD) + 1
+        product = np.where(self.groups == PAD, own, self.groups).astype(np.int64)
+        count = int(product.max(initial=PAD)) + 1
+        in_stock = np.bincount(product[allowed.mask], minlength=count)
+        kept = allowed.mask[allowed.excluded]
+        keys = ragged.owners(allowed.offsets)[kept] * np.int64(count)
+        barred, times = np.unique(keys + product[allowed.excluded[kept]], return_counts=True)
+        query, which = np.divmod(barred, max(1, count))
+        gone = np.bincount(query[times == in_stock[which]], minlength=len(allowed))
+        return np.count_nonzero(in_stock) - gone
 
     def first_of_each(self, items: Rows) -> Mask:
         """(b, w) which items of lists, best first, are the first of their product; never PAD."""

@@ -92,10 +92,7 @@ def _in_window(
         ranks=ranks[TWO_STAGE],
         answers=answers,
         slices=_slices(held, ranks, shown, settings.k),
-        depths={
-            s.name: max(s.depth, learnt.fitted.deep(settings.k))
-            for s in learnt.fitted.sources.offering
-        },
+        depths={s.name: max(s.depth, settings.k) for s in learnt.fitted.sources.offering},
         trained=ranker is not None,
         curve=[] if ranker is None else ranker.curve_,
         fit_seconds=fit_seconds,

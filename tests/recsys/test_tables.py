@@ -47,7 +47,7 @@ def table(
     two = np.arange(len(engine.items)) < 2
     nothing = np.zeros(len(own) + 1, np.int64), np.zeros(0, np.int32)
     retrievers = engine.learnt.fitted.sources.retrievers
-    lists = Lists.of(who.histories, ranked, k, Allowed(two, *nothing), retrievers)
+    lists = Lists.of(who.histories, ranked, k, Allowed(two, *nothing).available(), retrievers)
     catalog = Catalog.empty(engine.learnt.log.items)
     return as_table(who, Lists.joined([lists]), k, own.sources, retrievers, catalog)
 

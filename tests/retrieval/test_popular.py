@@ -146,3 +146,5 @@ def test_settings_out_of_range() -> None:
         Popular(half_life=0)
     with pytest.raises(SettingsError, match="prior must be above 0 events; got 0"):
         Popular(prior=0)
+    with pytest.raises(SettingsError, match=r"by must be one of everybody, .*; got 'week'"):
+        Popular(by="week")  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def test_a_log_without_a_clock() -> None:
         Trending().fit(log_of([0], items=1), Catalog.empty(log_of([0], items=1).items))
 
 
-@pytest.mark.parametrize("name", ["recent", "smoothing", "prior"])
+@pytest.mark.parametrize("name", ["recent", "smoothing"])
 def test_settings_out_of_range(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} must be above 0; got 0"):
         Trending(**{name: 0})  # type: ignore[arg-type]
