@@ -16,6 +16,7 @@ from recsys.features.histories import Histories, anonymous
 from recsys.features.threads import cores, side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.als import Als
+from recsys.retrieval.factorization import Factors
 from recsys.retrieval.index import VectorIndex
 
 Find = Callable[[], Rows]
@@ -113,9 +114,18 @@ def retrieved(als: Als, histories: Histories, allowed: Allowed, k: int) -> Find:
 
 def with_factors(items: Floats) -> Als:
     """The source `als` as if it had learnt these factors (n, d)."""
+    factors, spectrum = Factors(items, items).along_items()
+    size = items.shape[1]
     with tempfile.TemporaryDirectory() as folder:
-        npz.write(Path(folder) / "als.npz", item_factors=items)
-        return Als(factors=items.shape[1], device="cpu").load(Path(folder))
+        npz.write(
+            Path(folder) / "als.npz",
+            item_factors=factors.items,
+            user_gram=np.eye(size),
+            spectrum=spectrum,
+            unobserved=np.float64(1),
+            ridges=np.array([[0.01, 0.0], [0.01, 0.0]]),
+        )
+        return Als(factors=size, device="cpu").load(Path(folder))
 
 
 def implicit_model(users: Floats, items: Floats) -> Any:

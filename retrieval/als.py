@@ -1,70 +1,95 @@
-"""Matrix factorization by alternating least squares, fitted by implicit."""
+"""Matrix factorization by alternating least squares, tuned iALS: a source of candidates."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from numba import njit
+import scipy.sparse as sp
 
-from recsys.features import npz
-from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features import npz, ragged
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
-from recsys.features.errors import SettingsError
+from recsys.features.device import check
+from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
-from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.dots import dot, dots
+from recsys.retrieval.dots import dots
+from recsys.retrieval.factorization import Factors, Objective, factorize
 from recsys.retrieval.index import VectorIndex
+from recsys.retrieval.least_squares import Ridge, solved
+
+_DAY = 86_400_000_000  # microseconds
+_MOST_HALVINGS = 30.0  # an event keeps a weight above 0 however old it is
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What a fit leaves behind; nothing in it is changed afterwards."""
+
+    objective: Objective
+    items: Floats  # (items, d) in axes in which items'items is diagonal
+    user_gram: Array  # (d, d) float64, users'users in the same axes
+    spectrum: Array  # (d,) float64, the diagonal of items'items as fitted
 
 
 @dataclass
 class Als:
-    """Implicit-feedback ALS (Hu, Koren & Volinsky 2008), its item factors in a `VectorIndex`.
+    """Implicit-feedback matrix factorization (Hu, Koren & Volinsky 2008; Rendle et al. 2021).
 
-    A history is folded in by one least-squares step over its items, so a new user or a session
-    needs no refit. The confidence in a pair is 1 + `alpha` times the weight of its events.
+    `unobserved` is the weight of all pairs of users and items together, as a multiple of the weight
+    of the observed ones. A row's `regularization` is times the weight of its events to the power of
+    `frequency_exponent`: 1 is by frequency, 0 the same for all. With a `half_life` (days; the log
+    needs a clock) an event weighs half as much for every so many days before the question.
+
+    A history is folded in by solving the same least squares for it exactly, so a new user or a
+    session needs no refit; `with_items` does the same for new items.
     """
 
     reason: ClassVar[str] = "chosen by people of similar taste"
 
     name: str = "als"
     factors: int = 64
-    regularization: float = 0.01
-    alpha: float = 3.0
-    iterations: int = 15
+    regularization: float = 0.1
+    unobserved: float = 100.0
+    frequency_exponent: float = 1.0
+    half_life: float | None = None
+    iterations: int = 8
     seed: int = 0
     device: str = "auto"
-    _items: Floats = field(init=False, repr=False)  # (items, factors)
-    _gram: Floats = field(init=False, repr=False)  # (factors, factors) of the normal equations
-    _solved: Floats = field(init=False, repr=False)  # (items, factors) each times inverse gram
+    _learnt: _Learnt = field(init=False, repr=False)
+    _known: Mask = field(init=False, repr=False)  # (items,) those that have factors
     _index: VectorIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("factors", "regularization", "alpha", "iterations"):
-            if not getattr(self, name) > 0:
+        for name in ("factors", "regularization", "unobserved", "iterations"):
+            if not 0 < getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
+        if not 0 <= self.frequency_exponent <= 2:
+            raise SettingsError(
+                f"frequency_exponent must be between 0 and 2; got {self.frequency_exponent}"
+            )
+        if self.half_life is not None and not 0 < self.half_life < np.inf:
+            raise SettingsError(f"half_life must be above 0 days; got {self.half_life}")
+        check(self.device)
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
-        from implicit.cpu.als import AlternatingLeastSquares
-        from threadpoolctl import threadpool_limits
-
-        everyone = np.arange(len(interactions.users), dtype=np.int32)
-        matrix = Histories.of(interactions, everyone).matrix(len(interactions.items))
-        # implicit takes c, not c - 1: its own alpha would leave the 1 out.
-        matrix.data = 1 + np.float32(self.alpha) * matrix.data
-        with threadpool_limits(1, user_api="blas"):  # implicit brings its own threads
-            model = AlternatingLeastSquares(
-                factors=self.factors,
-                regularization=self.regularization,
-                alpha=1.0,
-                iterations=self.iterations,
-                random_state=self.seed,
+        if self.half_life is not None and interactions.clock != "time":
+            raise SettingsError(
+                f"half_life needs a log with times; this one has the clock {interactions.clock!r}"
             )
-            model.fit(matrix, show_progress=False)
-        self._hold(model.item_factors)
+        everyone = np.arange(len(interactions.users), dtype=np.int32)
+        matrix = self._weights(Histories.of(interactions, everyone), len(interactions.items))
+        objective = Objective.of(
+            matrix, self.unobserved, self.regularization, self.frequency_exponent
+        )
+        begun = Factors.drawn(matrix, self.factors, self.seed)
+        found = factorize(matrix, objective, begun, self.iterations, self.device)
+        found, spectrum = found.along_items()
+        exact = found.users.astype(np.float64)
+        self._hold(_Learnt(objective, found.items, exact.T @ exact, spectrum))
         return self
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
@@ -77,109 +102,98 @@ class Als:
 
     def score(self, histories: Histories, items: Rows) -> Floats:
         each = np.arange(len(histories), dtype=np.int32)[:, None]
-        return dots(self.users_of(histories), each, self._items, items)[:, :, 0]
+        return dots(self.users_of(histories), each, self._learnt.items, items)[:, :, 0]
 
     def users_of(self, histories: Histories) -> Floats:
         """The factors (b, factors) that histories fold in to; zeros for an empty one."""
-        matrix = histories.matrix(len(self._items))
-        users = np.zeros((len(histories), self.factors), np.float32)
-        over_rows(
-            _fold_in, len(users), self._gram, self._items, self._solved, matrix.indptr,
-            matrix.indices, self.alpha * matrix.data, users,
+        learnt = self._learnt
+        if not self._known[histories.items].all():
+            histories = _kept(histories, self._known[histories.items])
+        matrix = self._weights(histories, len(learnt.items))
+        return solved(
+            matrix, learnt.items, learnt.spectrum, learnt.objective.unobserved,
+            learnt.objective.users,
         )  # fmt: skip
-        return users
+
+    def items_of(self, log: Interactions, rows: Rows) -> Floats:
+        """The factors (n, factors) of items (n,) of `log` as those who had them imply.
+
+        Its users are folded in from what they had of the items known since the fit, then each item
+        is solved for them as the fit does; zeros for an item that only strangers had.
+        """
+        learnt = self._learnt
+        people = np.unique(log.user_rows[np.isin(log.item_rows, rows)])
+        histories = Histories.of(log, people)
+        users = self.users_of(_kept(histories, histories.items < len(learnt.items)))
+        known = users.any(axis=1)
+        wanted = self._weights(histories, len(log.items))[known].T.tocsr()[rows]
+        spectrum, axes = np.linalg.eigh(learnt.user_gram)
+        turned = (users[known] @ axes).astype(np.float32)
+        items = solved(
+            wanted, turned, np.maximum(spectrum, 0), learnt.objective.unobserved,
+            learnt.objective.items,
+        )  # fmt: skip
+        return np.asarray(items @ axes.T, np.float32)
+
+    def with_items(self, log: Interactions, rows: Rows) -> "Als":
+        """A source that knows these items (n,) of `log` besides, or anew; this one stays as it is.
+
+        `log` numbers the items of the fit as the fit did, and new ones behind them. Raises
+        DataError where it has fewer items than the fit.
+        """
+        known = len(self._learnt.items)
+        if len(log.items) < known:
+            raise DataError(f"the fit knew {known} items; this log has {len(log.items)}")
+        items = np.zeros((len(log.items), self.factors), np.float32)
+        items[:known] = self._learnt.items
+        items[rows] = self.items_of(log, rows)
+        other = replace(self)
+        other._hold(replace(self._learnt, items=items))
+        return other
 
     def save(self, folder: Path) -> None:
-        npz.write(folder / "als.npz", item_factors=self._items)
+        learnt, objective = self._learnt, self._learnt.objective
+        npz.write(
+            folder / "als.npz",
+            item_factors=learnt.items,
+            user_gram=learnt.user_gram,
+            spectrum=learnt.spectrum,
+            unobserved=np.array(objective.unobserved),
+            ridges=np.array([[r.scale, r.exponent] for r in (objective.users, objective.items)]),
+        )
 
     def load(self, folder: Path) -> Self:
-        self._hold(*npz.read(folder / "als.npz", "item_factors"))
+        names = ("item_factors", "user_gram", "spectrum", "unobserved", "ridges")
+        items, gram, spectrum, unobserved, ridges = npz.read(folder / "als.npz", *names)
+        users, own = (Ridge(*map(float, ridge)) for ridge in ridges)
+        self._hold(_Learnt(Objective(float(unobserved), users, own), items, gram, spectrum))
         return self
 
-    def _hold(self, factors: Floats) -> None:
-        self._items = np.ascontiguousarray(factors, np.float32)
-        exact = self._items.astype(np.float64)
-        gram = exact.T @ exact + self.regularization * np.eye(self.factors)
-        self._gram = gram.astype(np.float32)
-        self._solved = (exact @ np.linalg.inv(gram)).astype(np.float32)
+    def _hold(self, learnt: _Learnt) -> None:
+        self._learnt = learnt
         self._index = VectorIndex(self.factors, self.device)
-        rows = np.flatnonzero(self._items.any(axis=1)).astype(np.int32)
-        self._index.add(rows, self._items[rows])
+        self._known = np.asarray(learnt.items.any(axis=1))
+        rows = np.flatnonzero(self._known).astype(np.int32)
+        self._index.add(rows, learnt.items[rows])
+
+    def _weights(self, histories: Histories, n_items: int) -> sp.csr_matrix:
+        """(b, n_items) the weight of each item in each history, faded by its age."""
+        if self.half_life is not None:
+            age = histories.now[ragged.owners(histories.offsets)] - histories.times
+            halvings = np.clip(age / (self.half_life * _DAY), 0, _MOST_HALVINGS)
+            faded = (histories.weights * 0.5**halvings).astype(np.float32)
+            histories = replace(histories, weights=faded)
+        return histories.matrix(n_items)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
-def _fold_in(
-    start: int, stop: int, gram: Array, factors: Array, solved: Array, offsets: Array,
-    items: Array, confidences: Array, users: Array,
-) -> None:  # fmt: skip
-    """Solve (Y'Y + r + Y'DY) x = Y'(1 + d) for each user, Y of the user's own items in the sums.
-
-    Equation 4 of Hu, Koren & Volinsky 2008; confidences d (n,) are c - 1, preferences are 1.
-    """
-    size = gram.shape[0]
-    matrix, right = np.empty((size, size), np.float32), np.empty(size, np.float32)
-    for row in range(start, stop):
-        own = items[offsets[row] : offsets[row + 1]]
-        weights = confidences[offsets[row] : offsets[row + 1]]
-        if 0 < len(own) <= size:
-            _fold_in_short(factors, solved, own, weights, matrix, right, users[row])
-        elif len(own) > size:
-            _fold_in_long(gram, factors, own, weights, matrix, users[row])
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def _fold_in_short(
-    factors: Array, solved: Array, items: Array, weights: Array, matrix: Array, right: Array,
-    user: Array,
-) -> None:  # fmt: skip
-    """With G = Y'Y + r and rows Z = Y inv(G): x = Z' s, where (1 / D + Y Z') s = (1 + d) / d.
-
-    As many equations as items, by the push-through identity: 3 instead of 30 us for ten items.
-    """
-    size = len(items)
-    for i in range(size):
-        for j in range(i + 1):
-            matrix[i, j] = dot(factors[items[i]], solved[items[j]])
-        matrix[i, i] += 1 / weights[i]
-        right[i] = (1 + weights[i]) / weights[i]
-    _solve(matrix[:size, :size], right[:size])
-    for i in range(size):
-        for factor in range(len(user)):
-            user[factor] += right[i] * solved[items[i], factor]
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def _fold_in_long(
-    gram: Array, factors: Array, items: Array, weights: Array, matrix: Array, user: Array
-) -> None:
-    """As many equations as factors, with the items summed into the matrix."""
-    size = len(user)
-    matrix[:] = gram
-    for place in range(len(items)):
-        item, weight = items[place], weights[place]
-        for i in range(size):
-            scaled = weight * factors[item, i]
-            user[i] += factors[item, i] + scaled
-            for j in range(i + 1):
-                matrix[i, j] += scaled * factors[item, j]
-    _solve(matrix, user)
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def _solve(matrix: Array, right: Array) -> None:
-    """Solve matrix x = right in place; of the symmetric matrix only the lower half is read."""
-    size = len(right)
-    for i in range(size):
-        for j in range(i + 1):
-            total = matrix[i, j]
-            for k in range(j):
-                total -= matrix[i, k] * matrix[j, k]
-            matrix[i, j] = np.sqrt(total) if i == j else total / matrix[j, j]
-    for i in range(size):
-        for k in range(i):
-            right[i] -= matrix[i, k] * right[k]
-        right[i] /= matrix[i, i]
-    for i in range(size - 1, -1, -1):
-        for k in range(i + 1, size):
-            right[i] -= matrix[k, i] * right[k]
-        right[i] /= matrix[i, i]
+def _kept(histories: Histories, kept: Array) -> Histories:
+    """Histories without the events that `kept` (n,) leaves out."""
+    lengths = np.bincount(ragged.owners(histories.offsets)[kept], minlength=len(histories))
+    return replace(
+        histories,
+        offsets=ragged.offsets_of(lengths),
+        items=histories.items[kept],
+        events=histories.events[kept],
+        times=histories.times[kept],
+        weights=histories.weights[kept],
+    )
