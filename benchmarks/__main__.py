@@ -1,6 +1,6 @@
 """Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks quality|peers|speed|growth|embed|scoring|reading|memory|readme|all ...
+    python -m benchmarks quality|peers|speed|als|index|cold|growth|embed|scoring|reading|memory|readme|all
         [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
 Each step is a process of its own that leaves one file. A step whose file was made by this code and
@@ -74,6 +74,7 @@ STEPS = (
         reads_data=True,
         generated="speed-shop.json",
     ),
+    Step("als", "benchmarks.als", "als.json"),
     Step("embed", "benchmarks.embedding", "embed.json", reads_data=True, generated="embed.json"),
     Step("growth", "benchmarks.growth", "growth.json"),
     Step("scoring", "benchmarks.scoring", "scoring.json"),

@@ -39,7 +39,7 @@ EVERYBODY = (OURS, *PEERS, *RECTOOLS)
 CONTESTS: Mapping[str, tuple[str, ...]] = {
     "amazon-beauty": EVERYBODY,
     "ml-1m": EVERYBODY,
-    "gowalla": (OURS, "popularity", "knn", "als", "ease"),
+    "gowalla": (OURS, "recsys-als", "popularity", "knn", "als", "ease"),
 }
 """Who is compared on what: RecTools' rankers want an order in time, which gowalla's split lacks."""
 

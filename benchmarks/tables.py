@@ -99,6 +99,21 @@ def growth(results: list[Results]) -> str:
     return markdown([*head, "CPU-s per 10,000", "one request, p50", "asking, peak"], rows)
 
 
+def als(results: list[Results]) -> str:
+    """An iteration of ALS: what it costs and how far it gets."""
+    rows = [
+        [
+            f"{system}, iteration {number}",
+            f"{step['cpu_s']:.2f}",
+            f"{step['loss']:,.0f}",
+        ]
+        for result in results
+        for system, steps in result["systems"].items()
+        for number, step in enumerate(steps, start=1)
+    ]
+    return markdown(["system", "CPU-seconds", "loss after it"], rows)
+
+
 def embed(results: list[Results]) -> str:
     """Texts embedded per CPU-second."""
     if not results:

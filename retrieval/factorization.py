@@ -170,27 +170,36 @@ def _better(
             diagonal[c] = held[c] + ridges[row]
             rest[c] = -diagonal[c] * user[c]
         _add(factors, met, weight, unobserved, True, user, rest)
-        before = np.float32(0)
+        left = np.float32(0)
         for c in range(size):
             toward[c] = rest[c] / diagonal[c]
-            before += rest[c] * toward[c]
+            left += rest[c] * toward[c]
         for _ in range(steps):
-            if not before > _NOTHING:
+            if not left > _NOTHING:
                 break
             for c in range(size):
                 image[c] = diagonal[c] * toward[c]
             _add(factors, met, weight, unobserved, False, toward, image)
-            curvature, after = np.float32(0), np.float32(0)
-            for c in range(size):
-                curvature += toward[c] * image[c]
-            length = before / curvature
-            for c in range(size):
-                user[c] += length * toward[c]
-                rest[c] -= length * image[c]
-                after += rest[c] * rest[c] / diagonal[c]
-            ratio, before = after / before, after
-            for c in range(size):
-                toward[c] = rest[c] / diagonal[c] + ratio * toward[c]
+            left = _step(user, rest, toward, image, diagonal, left)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _step(
+    user: Array, rest: Array, toward: Array, image: Array, diagonal: Array, left: float
+) -> float:
+    """Go along `toward`, whose image is known, and turn it; returns what is left, squared."""
+    curvature, after = np.float32(0), np.float32(0)
+    for c in range(len(user)):
+        curvature += toward[c] * image[c]
+    length = left / curvature
+    for c in range(len(user)):
+        user[c] += length * toward[c]
+        rest[c] -= length * image[c]
+        after += rest[c] * rest[c] / diagonal[c]
+    ratio = after / left
+    for c in range(len(user)):
+        toward[c] = rest[c] / diagonal[c] + ratio * toward[c]
+    return after
 
 
 @njit(nogil=True, cache=True, fastmath=True)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from benchmarks.peers import source
 from benchmarks.peers.als import Als
 from benchmarks.peers.bpr import Bpr
 from benchmarks.peers.ease import Ease
@@ -42,6 +43,7 @@ PEERS: Mapping[str, Callable[..., Peer]] = {
     "bpr": Bpr,
     "lightfm": LightFm,
     "ease": Ease,
+    "recsys-als": source.als,
 }
 """By name; each takes its settings as keywords.
 

@@ -45,6 +45,12 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     },
     "bpr": {"factors": [64], "regularization": [0.003, 0.01, 0.03], "iterations": [50, 150]},
     "lightfm": {"factors": [64], "learning_rate": [0.03, 0.06], "epochs": [10, 30]},
+    "recsys-als": {
+        "factors": [64, 256],
+        "unobserved": [40.0, 100.0],
+        "regularization": [0.03, 0.1],
+        "iterations": [3, 8],
+    },
     "ease": {"regularization": [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]},
 }
 """Where a search begins."""

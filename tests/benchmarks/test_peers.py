@@ -27,6 +27,7 @@ SMALL = {
     "bpr": {"factors": 4, "iterations": 50},
     "lightfm": {"factors": 4, "epochs": 10},
     "ease": {"regularization": 1.0},
+    "recsys-als": {"factors": 4, "unobserved": 10.0},
 }
 
 
