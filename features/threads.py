@@ -22,13 +22,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_worker() -> bool:
+    """Whether this is a thread that works on one of several blocks."""
+    return getattr(_here, "is_worker", False)
+
+
 def side_by_side(work: Callable[[Block], Answer], blocks: Iterable[Block]) -> Iterator[Answer]:
     """`work` of each block, in their order, as many at a time as there are cores.
 
     Torch runs each block with one thread: threads that wait for one another within a block cost
     more than they give. No more than one block beyond those at work is held.
     """
-    if getattr(_here, "is_worker", False):
+    if is_worker():
         yield from map(work, blocks)
         return
     waiting: deque[Future[Answer]] = deque()
@@ -50,7 +55,7 @@ def over_rows(kernel: Callable[..., None], n: int, *args: object) -> None:
     The kernel must release the GIL (numba's `nogil=True`) and write only its own rows. Within a
     block of `side_by_side` it is called once.
     """
-    if n < _LEAST or cores() == 1 or getattr(_here, "is_worker", False):
+    if n < _LEAST or cores() == 1 or is_worker():
         kernel(0, n, *args)
         return
     step = max(_LEAST // 2, -(-n // (cores() * _STRETCHES)))

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from recsys.features import npz, ragged
-from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.device import check
 from recsys.features.errors import ArtifactError, DataError, MissingDependency, SettingsError
+from recsys.features.threads import cores, side_by_side
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.nearest import nearest, refilled
+from recsys.retrieval.cells import Cells
+from recsys.retrieval.gpu import gpu_resources
+from recsys.retrieval.index_settings import IndexSettings
+from recsys.retrieval.nearest import FEW, Held
+from recsys.retrieval.searchers import Exact, Measured, Searcher, kind_of, make, stepped_up
 
-_BLOCK = 1 << 23  # scores held at once: 32 MB
-
-Find = Callable[[Floats, Floats, int, Allowed], tuple[Rows, Floats]]
-"""(queries, held, k, allowed) -> positions in `held` and scores, best first."""
+_LEAST_BLOCK = 32  # queries that are worth a thread of their own
+_NARROW = 10  # a filter that leaves one in so many is searched by reading what it leaves
+_TAIL = 1024  # changes below which nothing is built anew
 
 
 def import_faiss() -> ModuleType:
@@ -40,38 +43,71 @@ def import_faiss() -> ModuleType:
 class _Stored:
     """What the index holds at one moment; a change makes a new one, so searches need no lock."""
 
-    rows: Rows  # (n,) ascending
-    vectors: Floats  # (n, d) a view into `index`
-    index: Any  # faiss.IndexFlatIP of the n vectors
-    gpu: Any  # the same on the GPU, or None
+    base: Searcher
+    alive: Mask  # (n,) of the base by position: False once a row is removed or replaced
+    tail: Held  # added since the base was built; read as a whole
+    measured: Measured
+
+    @property
+    def last(self) -> int:
+        """The highest row, PAD where there is none."""
+        base = self.base.held.rows
+        return int(max(base.max(initial=PAD), self.tail.rows.max(initial=PAD)))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.alive)) + len(self.tail)
+
+    def without(self, rows: Rows) -> _Stored:
+        """The same, these rows forgotten."""
+        alive = self.alive & ~np.isin(self.base.held.rows, rows)
+        kept = np.flatnonzero(~np.isin(self.tail.rows, rows))
+        return replace(self, alive=alive, tail=self.tail.take(kept))
+
+    def every(self) -> tuple[Rows, Floats]:
+        """All rows, ascending, and their vectors."""
+        kept = np.flatnonzero(self.alive)
+        rows = np.concatenate([self.base.held.rows[kept], self.tail.rows])
+        vectors = np.concatenate([self.base.held.vectors[kept], self.tail.vectors])
+        order = np.argsort(rows)
+        return rows[order], vectors[order]
 
 
 class VectorIndex:
-    """Exact inner-product search, on a GPU when there is one; searches are thread-safe.
+    """Inner-product search, exact or as near to it as asked; searches are thread-safe.
 
-    FAISS holds the vectors and searches on a GPU. On a CPU our own blocks of products do: 4096
-    queries take 0.6 of the CPU time of IndexFlatIP.search (12k x 384, k = 120, 2 cores).
+    What is added or removed later is seen at once: a tail is read beside what was built, and all
+    is built anew when a tenth has changed. `measured` says which kind it is and what it finds.
     """
 
-    def __init__(self, dimension: int, device: str = "auto") -> None:
+    def __init__(
+        self, dimension: int, device: str = "auto", settings: IndexSettings | None = None
+    ) -> None:
         if dimension < 1:
             raise SettingsError(f"dimension must be at least 1; got {dimension}")
         self.dimension = dimension
         self.device = check(device)
+        self.settings = settings or IndexSettings()
         self._faiss = import_faiss()
-        self._gpu = self._resources()
-        self._change, self._turn = threading.Lock(), threading.Lock()
-        self._hold(np.zeros(0, np.int32), np.zeros((0, dimension), np.float32))
+        self._gpu = gpu_resources(self._faiss, device)
+        self._change = threading.Lock()
+        self._queries: Floats | None = None
+        self._build(np.zeros(0, np.int32), np.zeros((0, dimension), np.float32))
 
     def __len__(self) -> int:
-        return len(self._stored.rows)
+        return len(self._stored)
 
-    def add(self, rows: Rows, vectors: Floats) -> None:
+    @property
+    def measured(self) -> Measured:
+        """The kind in use, how far it looks, its recall against the exact answer, and a note."""
+        return self._stored.measured
+
+    def add(self, rows: Rows, vectors: Floats, queries: Floats | None = None) -> None:
         """Hold `vectors` (n, d) under `rows` (n,), replacing what stood there.
 
+        Recall is measured with `queries` (m, d) like those to come; without any, with what is held.
         Raises DataError where shapes do not match, a row comes twice or a value is not finite.
         """
-        rows, vectors = np.asarray(rows, np.int32), self._checked(vectors)
+        rows, vectors = np.array(rows, np.int32), np.array(self._checked(vectors))
         if len(rows) != len(vectors):
             raise DataError(f"one row per vector is needed; got {len(rows)} and {len(vectors)}")
         if len(np.unique(rows)) != len(rows) or (len(rows) and rows.min() < 0):
@@ -79,17 +115,17 @@ class VectorIndex:
         if not np.isfinite(vectors).all():
             raise DataError("vectors of an index must be finite")
         with self._change:
-            kept = ~np.isin(self._stored.rows, rows)
-            all_rows = np.concatenate([self._stored.rows[kept], rows])
-            order = np.argsort(all_rows)
-            both = np.concatenate([self._stored.vectors[kept], vectors])
-            self._hold(all_rows[order], both[order])
+            self._queries = self._queries if queries is None else self._checked(queries)
+            stored = self._stored.without(rows)
+            tail = np.concatenate([stored.tail.rows, rows])
+            every = np.concatenate([stored.tail.vectors, vectors])
+            order = np.argsort(tail)
+            self._swap(replace(stored, tail=Held.of(tail[order], every[order])))
 
     def remove(self, rows: Rows) -> None:
         """Forget these rows (n,); those that are not held are ignored."""
         with self._change:
-            kept = ~np.isin(self._stored.rows, rows)
-            self._hold(self._stored.rows[kept], self._stored.vectors[kept])
+            self._swap(self._stored.without(rows))
 
     def search(self, vectors: Floats, k: int, allowed: Allowed) -> tuple[Rows, Floats]:
         """The `k` allowed rows with the largest inner product with each query (b, d), best first.
@@ -100,72 +136,68 @@ class VectorIndex:
         queries, stored = self._checked(vectors), self._stored
         if len(allowed) != len(queries):
             raise DataError(f"{len(queries)} queries, but `allowed` speaks of {len(allowed)}")
-        if len(stored.rows) and stored.rows[-1] >= len(allowed.mask):
+        if stored.last >= len(allowed.mask):
             raise DataError(
-                f"row {stored.rows[-1]} is held, but the mask covers {len(allowed.mask)} items"
+                f"row {stored.last} is held, but the mask covers {len(allowed.mask)} items"
             )
-        items = np.full((len(queries), k), PAD, np.int32)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        rows, held, find = stored.rows, stored.vectors, self._find(stored)
-        inner = _within(allowed, rows)
-        left = np.count_nonzero(inner.mask)
-        if not left or not len(queries) or k < 1:
+        items = np.full((len(queries), max(k, 0)), PAD, np.int32)
+        scores = np.full(items.shape, -np.inf, np.float32)
+        if not len(queries) or k < 1:
             return items, scores
-        if 2 * left < len(rows):
-            rows, held, find = rows[inner.mask], held[inner.mask], nearest
-            inner = _within(allowed, rows)
-        width = min(k, len(rows))
-        for block in _blocks(len(queries), len(rows)):
-            own = inner if len(block) == len(queries) else inner.take(block)
-            found, exact = find(queries[block], held, width, own)
-            items[block, :width] = np.where(found == PAD, PAD, rows[found])
-            scores[block, :width] = exact
+        both = ((stored.base, stored.alive), (Exact(stored.tail), np.ones(len(stored.tail), bool)))
+        for searcher, alive in both:
+            part = _Part.of(searcher, allowed, alive)
+            if part.left:
+                items, scores = _merged(items, scores, *part.search(queries, k))
         return items, scores
 
     def save(self, path: Path) -> None:
-        """Write rows and vectors to one npz file."""
-        npz.write(path, rows=self._stored.rows, vectors=self._stored.vectors)
+        """Write rows, vectors and how they are searched to one npz file."""
+        stored = self._stored
+        rows, vectors = stored.every()
+        about = {"settings": self.settings.model_dump(mode="json"), "effort": stored.base.effort}
+        about["measured"] = [stored.measured.kind, stored.measured.recall, stored.measured.note]
+        npz.write(
+            path,
+            rows=rows,
+            vectors=vectors,
+            centroids=_centroids(stored.base, self.dimension),
+            about=np.frombuffer(json.dumps(about).encode(), np.uint8),
+        )
 
     @classmethod
     def load(cls, path: Path, device: str = "auto") -> VectorIndex:
-        """Read what `save` wrote; raises ArtifactError where the file is damaged."""
-        rows, vectors = npz.read(path, "rows", "vectors")
+        """Read what `save` wrote; raises ArtifactError where the file is damaged.
+
+        Centroids are read and recall is as it was measured; graphs and codes are built anew.
+        """
+        rows, vectors, centroids, text = npz.read(path, "rows", "vectors", "centroids", "about")
         if vectors.ndim != 2 or rows.shape != vectors.shape[:1]:
             raise ArtifactError(f"{path} holds {vectors.shape} vectors for {rows.shape} rows")
-        index = cls(vectors.shape[1], device)
-        index.add(rows, vectors)
+        about = json.loads(text.tobytes())
+        index = cls(vectors.shape[1], device, IndexSettings.parse(about["settings"]))
+        kind, recall, note = about["measured"]
+        known = centroids if len(centroids) else None
+        base = make(index._faiss, index._gpu, kind, rows, vectors, index.settings, known)
+        base = base.with_effort(about["effort"])
+        index._stored = _fresh(base, Measured(kind, base.effort, recall, note))
         return index
 
-    def _hold(self, rows: Rows, vectors: Floats) -> None:
-        index = self._faiss.IndexFlatIP(self.dimension)
-        index.add(vectors)
-        if len(rows):
-            flat = self._faiss.rev_swig_ptr(index.get_xb(), vectors.size)
-            vectors = flat.reshape(vectors.shape)
-        gpu = None
-        if self._gpu is not None:
-            gpu = self._faiss.index_cpu_to_gpu(self._gpu, 0, index)
-        self._stored = _Stored(rows, vectors, index, gpu)
+    def _swap(self, stored: _Stored) -> None:
+        """Take over a change; build anew where much has changed since."""
+        size = len(stored.alive)
+        changed = len(stored.tail) + size - np.count_nonzero(stored.alive)
+        if size < _TAIL or changed > max(_TAIL, size // 10):
+            self._build(*stored.every(), stored.base)
+        else:
+            self._stored = stored
 
-    def _resources(self) -> Any:
-        """What FAISS needs to use a GPU; None where there is none or none is wanted."""
-        gpus = self._faiss.get_num_gpus()
-        if self.device.startswith("cuda") and not gpus:
-            raise SettingsError(
-                f"device {self.device!r} was asked for, but faiss finds no GPU: "
-                "pip install 'recsys[gpu]' with CUDA 13, or choose 'cpu'"
-            )
-        return self._faiss.StandardGpuResources() if gpus and self.device != "cpu" else None
-
-    def _find(self, stored: _Stored) -> Find:
-        if stored.gpu is None:
-            return nearest
-
-        def search(queries: Floats, k: int) -> Rows:
-            with self._turn:  # indexes on a GPU are not thread-safe, not even for reading
-                return np.asarray(stored.gpu.search(queries, k)[1], np.int32)
-
-        return partial(refilled, search)
+    def _build(self, rows: Rows, vectors: Floats, before: Searcher | None = None) -> None:
+        kind, known = kind_of(self.settings, len(rows)), None
+        if isinstance(before, Cells) and len(rows) < 2 * len(before.held):
+            known = before.centroids.vectors
+        made = make(self._faiss, self._gpu, kind, rows, vectors, self.settings, known)
+        self._stored = _fresh(*stepped_up(made, kind, self.settings, self._queries))
 
     def _checked(self, vectors: Floats) -> Floats:
         vectors = np.ascontiguousarray(vectors, np.float32)
@@ -174,18 +206,82 @@ class VectorIndex:
         return vectors
 
 
-def _blocks(queries: int, items: int) -> Iterator[Array]:
-    size = max(1, min(512, _BLOCK // items))
-    for start in range(0, queries, size):
-        yield np.arange(start, min(start + size, queries))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Base or tail, and what may be offered of it, said in positions."""
+
+    searcher: Searcher
+    asked: Allowed  # as it came, in rows
+    allowed: Allowed  # the same in positions, without what is dead
+    left: int  # positions that may be offered
+
+    @classmethod
+    def of(cls, searcher: Searcher, asked: Allowed, alive: Mask) -> _Part:
+        allowed = _within(asked, searcher.held)
+        mask = allowed.mask & alive
+        return cls(searcher, asked, replace(allowed, mask=mask), int(np.count_nonzero(mask)))
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        """Rows and scores (b, k), PAD and -inf where there are fewer."""
+        times = _NARROW if self.searcher.effort else 2
+        part = self._narrowed() if self.left * times < len(self.allowed.mask) else self
+        width = min(k, self.left)
+        items = np.full((len(queries), k), PAD, np.int32)
+        scores = np.full(items.shape, -np.inf, np.float32)
+        for block, (rows, best) in part._answers(queries, width):
+            items[block, :width], scores[block, :width] = rows, best
+        return items, scores
+
+    def _narrowed(self) -> _Part:
+        """Only what may be offered, to be read as a whole."""
+        held, kept = self.searcher.held, np.flatnonzero(self.allowed.mask)
+        kept = kept[np.argsort(held.rows[kept])]
+        return _Part.of(Exact(held.take(kept)), self.asked, np.ones(len(kept), bool))
+
+    def _answers(self, queries: Floats, width: int) -> Iterator[tuple[Array, tuple[Rows, Floats]]]:
+        """Some queries at a time, as many side by side as there are cores."""
+        every = np.arange(len(queries))
+        if len(queries) <= FEW:
+            yield every, self.searcher.search(queries, width, self.allowed)
+            return
+        size = max(_LEAST_BLOCK, -(-len(queries) // cores()))
+        size = min(size, self.searcher.block(width))
+        blocks = [every[start : start + size] for start in range(0, len(every), size)]
+
+        def answer(block: Array) -> tuple[Array, tuple[Rows, Floats]]:
+            own = self.allowed if len(blocks) == 1 else self.allowed.take(block)
+            return block, self.searcher.search(queries[block], width, own)
+
+        yield from side_by_side(answer, blocks)
 
 
-def _within(allowed: Allowed, rows: Rows) -> Allowed:
-    """`allowed` said in positions of `rows` (n, ascending) instead of items."""
-    if len(rows) == len(allowed.mask) or not len(rows):
-        return Allowed(allowed.mask[: len(rows)], allowed.offsets, allowed.excluded)
-    place = np.searchsorted(rows, allowed.excluded)
-    found = rows[np.minimum(place, len(rows) - 1)] == allowed.excluded
-    lengths = np.bincount(ragged.owners(allowed.offsets)[found], minlength=len(allowed))
-    positions = place[found].astype(np.int32)
-    return Allowed(allowed.mask[rows], ragged.offsets_of(lengths), positions)
+def _merged(items: Rows, scores: Floats, others: Rows, their: Floats) -> tuple[Rows, Floats]:
+    """The best of two lists (b, k) of each query, ties to the lower row."""
+    if (items == PAD).all():
+        return others, their
+    both, best = np.hstack([items, others]), np.hstack([scores, their])
+    order = np.lexsort((both, -best))[:, : items.shape[1]]
+    return np.take_along_axis(both, order, axis=1), np.take_along_axis(best, order, axis=1)
+
+
+def _fresh(base: Searcher, measured: Measured) -> _Stored:
+    dimension = base.held.vectors.shape[1]
+    empty = Held.of(np.zeros(0, np.int32), np.zeros((0, dimension), np.float32))
+    return _Stored(base, np.ones(len(base.held), bool), empty, measured)
+
+
+def _centroids(base: Searcher, dimension: int) -> Floats:
+    return base.centroids.vectors if isinstance(base, Cells) else np.zeros((0, dimension), "f4")
+
+
+def _within(allowed: Allowed, held: Held) -> Allowed:
+    """`allowed` said in positions of what is held instead of rows."""
+    place = held.positions(allowed.excluded)
+    owner, place = ragged.owners(allowed.offsets)[place != PAD], place[place != PAD]
+    if held.order is not None:
+        order = np.lexsort((place, owner))
+        owner, place = owner[order], place[order]
+    lengths = np.bincount(owner, minlength=len(allowed))
+    every = allowed.mask.all()
+    mask = np.ones(len(held), bool) if every else allowed.mask[held.rows]
+    return Allowed(mask, ragged.offsets_of(lengths), place)

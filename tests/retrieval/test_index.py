@@ -15,7 +15,8 @@ from recsys.features.errors import ArtifactError, DataError, MissingDependency, 
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.dots import dots
 from recsys.retrieval.index import VectorIndex
-from recsys.retrieval.nearest import nearest, refilled
+from recsys.retrieval.nearest import Held, nearest
+from recsys.retrieval.refill import refilled
 
 CORNERS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)
 EAST = np.array([[1, 0.1]], np.float32)
@@ -25,6 +26,10 @@ def held(vectors: Floats, rows: Rows | None = None) -> VectorIndex:
     index = VectorIndex(vectors.shape[1], device="cpu")
     index.add(np.arange(len(vectors), dtype=np.int32) if rows is None else rows, vectors)
     return index
+
+
+def named(vectors: Floats) -> Held:
+    return Held.of(np.arange(len(vectors), dtype=np.int32), vectors)
 
 
 def leaving_out(*excluded: list[int], items: int, mask: list[bool] | None = None) -> Allowed:
@@ -142,7 +147,7 @@ def test_search_equals_brute_force(data: st.DataObject) -> None:
     found, scores = held(vectors).search(asked, k, allowed)
     assert [[row for row in each if row != PAD] for each in found.tolist()] == expected
     assert (np.isneginf(scores) == (found == PAD)).all()
-    from_faiss, _ = refilled(on_faiss, asked, vectors, min(k, items), allowed)
+    from_faiss, _ = refilled(on_faiss, asked, named(vectors), min(k, items), allowed)
     assert [[row for row in each if row != PAD] for each in from_faiss.tolist()] == expected
 
 
@@ -161,8 +166,8 @@ def test_refill_reaches_past_long_exclusions(excluded: int) -> None:
         asked.append((len(queries), fetch))
         return np.asarray(index.search(queries, fetch)[1], np.int32)
 
-    items, scores = refilled(search, queries, vectors, 20, allowed)
-    expected, expected_scores = nearest(queries, vectors, 20, allowed)
+    items, scores = refilled(search, queries, named(vectors), 20, allowed)
+    expected, expected_scores = nearest(queries, named(vectors), 20, allowed)
     np.testing.assert_array_equal(items, expected)
     np.testing.assert_array_equal(scores, expected_scores)
     assert asked[0][0] == 3
