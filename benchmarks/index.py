@@ -29,6 +29,9 @@ REQUESTS = 300
 CHECKED = 500
 """Users whose lists are compared with the exact ones."""
 
+TUNED = 1000
+"""Other users, whom the index may ask to find how far it must look."""
+
 Figures = dict[str, Any]
 
 
@@ -54,12 +57,11 @@ def measure(kind: str, options: argparse.Namespace) -> Figures:
     settings = IndexSettings(kind=kind, recall=options.recall)
     index = VectorIndex(options.factors, "cpu", settings)
     rows = np.arange(len(items), dtype=np.int32)
-    build = timed(lambda: index.add(rows, items))
+    build = timed(lambda: index.add(rows, items, users[-TUNED:]))
     built_gb = peak_gb()
-    some = np.linspace(0, len(users) - 1, CHECKED).astype(np.int64)
+    some = np.linspace(0, len(users) - TUNED - 1, CHECKED).astype(np.int64)
     everything = Allowed.everything(CHECKED, len(items))
     best = swept(users[some], Held.of(rows, items), K, everything)[0]
-    del items
     found: list[Any] = []
     every = Allowed.everything(len(users), len(rows))
     cost = timed(lambda: found.append(index.search(users, K, every)[0]))

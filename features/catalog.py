@@ -14,6 +14,7 @@ from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import DataError
 from recsys.features.interactions import Interactions
+from recsys.features.predicate import Predicate, mask_of
 from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
 from recsys.features.sources import Source, collected, left_out, scan
 from recsys.features.values import (
@@ -131,6 +132,16 @@ class Catalog:
         if name is None:
             return frozen(np.ones(len(self), np.bool_))
         return frozen(as_flags(self.frame[name]).fill_null(True).to_numpy().copy())
+
+    def mask(self, predicate: Predicate) -> Mask:
+        """(items,) where the predicate holds, over the id and the mapped columns of each item.
+
+        A polars expression, or SQL such as "price < 20 AND category = 'toys'". An item of which it
+        cannot be said is left out. Raises DataError where it cannot be read or names no column.
+        """
+        ids = self.items.ids.alias(self.columns.item)
+        frame = self.frame if self.frame.width else pl.DataFrame()
+        return frozen(mask_of(frame.with_columns(ids), predicate))
 
     @_once
     def variants(self) -> Rows | None:

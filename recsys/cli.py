@@ -256,6 +256,10 @@ def recommend(
         typer.Option(help="Items of an anonymous visit, the newest last: i1,i2; may be repeated."),
     ] = None,
     k: K = 10,
+    where: Annotated[
+        str | None,
+        typer.Option(help="Offer only what this SQL says: \"price < 20 AND category = 'toys'\"."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """What a saved engine offers users, or visitors it has never seen."""
@@ -267,10 +271,10 @@ def recommend(
             f"session {n}": _ids(_split(each), engine.items, "item").to_list()
             for n, each in enumerate(session, 1)
         }
-        lists = engine.recommend(sessions=visits, k=k)
+        lists = engine.recommend(sessions=visits, k=k, where=where)
     else:
         texts = _split(users) if users is not None else _lines(users_file)
-        lists = engine.recommend(_ids(texts or [], engine.users, "user"), k=k)
+        lists = engine.recommend(_ids(texts or [], engine.users, "user"), k=k, where=where)
     lists = lists.with_columns(engine.titles(lists["item_id"]))
     output.show(*list_tables(lists))
     output.write({"k": k, "lists": _list_dicts(lists)})

@@ -16,6 +16,7 @@ from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.predicate import Predicate
 from recsys.features.reading import read_interactions
 from recsys.features.sources import Source as Table
 from recsys.features.text import TextEncoder
@@ -151,23 +152,28 @@ class Engine:
         sessions: Sessions | None = None,
         k: int = 10,
         exclude: Ids = (),
+        where: Predicate | None = None,
     ) -> pl.DataFrame:
         """The best `k` items for users by id, or for sessions by their events.
 
         A row per offered item: user_id, item_id, rank (from 1), score, sources, reason, note. A
         note says what is unusual of a list: an unknown user, a list shorter than `k` and why, a
         failed source. Who is offered nothing has one row without an item. The items of `exclude`
-        are offered to nobody. Raises DataError where k < 1.
+        are offered to nobody, and no item of which `where` does not hold: a polars expression over
+        the catalogue's columns, or SQL such as "price < 20 AND category = 'toys'". Raises DataError
+        where k < 1, or where `where` cannot be read or names an unknown column.
         """
         _check_k(k)
         asked = self._asked(users, sessions)
         if not len(asked.ids):
             return no_table(asked.ids.dtype, self.items.dtype)
-        return self.answer(asked, k, exclude)
+        return self.answer(asked, k, exclude, where)
 
-    def answer(self, asked: Asked, k: int, exclude: Ids = ()) -> pl.DataFrame:
+    def answer(
+        self, asked: Asked, k: int, exclude: Ids = (), where: Predicate | None = None
+    ) -> pl.DataFrame:
         """As `recommend`, for histories that have been made already."""
-        lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude)))
+        lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude, where)))
         sources = self.learnt.fitted.sources
         offering = [member.name for member in sources.offering]
         return as_table(asked, lists, k, offering, sources.retrievers, self.learnt.catalog)
@@ -268,12 +274,16 @@ class Engine:
         known = (rows != PAD).astype(np.uint32) + ((rows != PAD) & (histories.lengths > 0))
         return Asked(ids, histories, said.gather(known))
 
-    def _lists(self, asked: Asked, k: int, exclude: Ids) -> Iterator[Lists]:
+    def _lists(
+        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None
+    ) -> Iterator[Lists]:
         """The lists of each block of those who ask."""
         fitted, catalog, policy = self.learnt.fitted, self.learnt.catalog, self.learnt.policy
         barred = catalog.items.rows(exclude)
         if len(barred):
             policy = policy.without(barred[barred != PAD])
+        if where is not None:
+            policy = policy.within(catalog.mask(where))
 
         def lists(histories: Histories) -> Lists:
             allowed = policy.allowed(histories)

@@ -30,6 +30,10 @@ class Policy:
         mask[items] = False
         return Policy(mask, self.hides)
 
+    def within(self, mask: Mask) -> "Policy":
+        """The same with nothing offered that `mask` (items,) leaves out."""
+        return Policy(self.mask & mask, self.hides)
+
     def allowed(self, histories: Histories) -> Allowed:
         """What each history may be offered."""
         hidden = self.hides[histories.events]

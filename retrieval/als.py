@@ -19,6 +19,7 @@ from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import dots
 from recsys.retrieval.factorization import Factors, Objective, factorize
 from recsys.retrieval.index import VectorIndex
+from recsys.retrieval.index_settings import IndexSettings
 from recsys.retrieval.least_squares import Ridge, solved
 
 _DAY = 86_400_000_000  # microseconds
@@ -59,6 +60,7 @@ class Als:
     iterations: int = 8
     seed: int = 0
     device: str = "auto"
+    index: IndexSettings = field(default_factory=IndexSettings)
     _learnt: _Learnt = field(init=False, repr=False)
     _known: Mask = field(init=False, repr=False)  # (items,) those that have factors
     _index: VectorIndex = field(init=False, repr=False)
@@ -171,7 +173,7 @@ class Als:
 
     def _hold(self, learnt: _Learnt) -> None:
         self._learnt = learnt
-        self._index = VectorIndex(self.factors, self.device)
+        self._index = VectorIndex(self.factors, self.device, self.index)
         self._known = np.asarray(learnt.items.any(axis=1))
         rows = np.flatnonzero(self._known).astype(np.int32)
         self._index.add(rows, learnt.items[rows])

@@ -17,6 +17,7 @@ from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import dots
 from recsys.retrieval.index import VectorIndex
+from recsys.retrieval.index_settings import IndexSettings
 
 
 @dataclass(kw_only=True)
@@ -31,6 +32,7 @@ class Content:
     decay: float = 0.85  # the weight of each event against the next newer one
     dimensions: int | None = 128  # principal axes kept of the vectors; None: all numbers
     device: str = "auto"
+    index: IndexSettings = field(default_factory=IndexSettings)
     units_: Floats | None = field(default=None, init=False, repr=False)  # (items, d)
     index_: VectorIndex | None = field(default=None, init=False, repr=False)
 
@@ -101,7 +103,7 @@ class Content:
         return self
 
     def _hold(self, units: Floats) -> None:
-        index = VectorIndex(units.shape[1], self.device)
+        index = VectorIndex(units.shape[1], self.device, self.index)
         rows = np.flatnonzero(units.any(axis=1)).astype(np.int32)
         index.add(rows, units[rows])
         self.units_, self.index_ = units, index

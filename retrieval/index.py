@@ -211,32 +211,35 @@ class _Part:
     """Base or tail, and what may be offered of it, said in positions."""
 
     searcher: Searcher
-    asked: Allowed  # as it came, in rows
-    allowed: Allowed  # the same in positions, without what is dead
+    allowed: Allowed
     left: int  # positions that may be offered
 
     @classmethod
     def of(cls, searcher: Searcher, asked: Allowed, alive: Mask) -> _Part:
+        """`asked` speaks of rows, `alive` (n,) of positions."""
+        times = _NARROW if searcher.effort else 2
+        if np.count_nonzero(asked.mask) * times < len(searcher.held):
+            return cls._narrow(searcher.held, asked, alive)
         allowed = _within(asked, searcher.held)
         mask = allowed.mask & alive
-        return cls(searcher, asked, replace(allowed, mask=mask), int(np.count_nonzero(mask)))
+        return cls(searcher, replace(allowed, mask=mask), int(np.count_nonzero(mask)))
+
+    @classmethod
+    def _narrow(cls, held: Held, asked: Allowed, alive: Mask) -> _Part:
+        """Only what may be offered, to be read as a whole."""
+        kept = held.positions(np.flatnonzero(asked.mask).astype(np.int32))
+        kept = kept[kept != PAD]
+        few = held.take(kept[alive[kept]])
+        return cls(Exact(few), _within(asked, few), len(few))
 
     def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
         """Rows and scores (b, k), PAD and -inf where there are fewer."""
-        times = _NARROW if self.searcher.effort else 2
-        part = self._narrowed() if self.left * times < len(self.allowed.mask) else self
         width = min(k, self.left)
         items = np.full((len(queries), k), PAD, np.int32)
         scores = np.full(items.shape, -np.inf, np.float32)
-        for block, (rows, best) in part._answers(queries, width):
+        for block, (rows, best) in self._answers(queries, width):
             items[block, :width], scores[block, :width] = rows, best
         return items, scores
-
-    def _narrowed(self) -> _Part:
-        """Only what may be offered, to be read as a whole."""
-        held, kept = self.searcher.held, np.flatnonzero(self.allowed.mask)
-        kept = kept[np.argsort(held.rows[kept])]
-        return _Part.of(Exact(held.take(kept)), self.asked, np.ones(len(kept), bool))
 
     def _answers(self, queries: Floats, width: int) -> Iterator[tuple[Array, tuple[Rows, Floats]]]:
         """Some queries at a time, as many side by side as there are cores."""

@@ -167,7 +167,7 @@ def _samples(searcher: Searcher, settings: IndexSettings, queries: Floats | None
         return [_Sample.of(held, np.ascontiguousarray(queries[drawn]), None, settings.depth)]
     size = min(settings.sample, len(held))
     drawn, others = (rng.choice(len(held), size, replace=False) for _ in range(2))
-    halfway = (held.vectors[drawn] + held.vectors[others]) / 2
+    halfway = np.float32(0.5) * (held.vectors[drawn] + held.vectors[others])
     return [
         _Sample.of(held, held.vectors[drawn], drawn, settings.depth),
         _Sample.of(held, halfway, None, settings.depth),
