@@ -76,6 +76,7 @@ STEPS = (
     ),
     Step("als", "benchmarks.als", "als.json"),
     Step("embed", "benchmarks.embedding", "embed.json", reads_data=True, generated="embed.json"),
+    Step("index", "benchmarks.index", "index.json"),
     Step("growth", "benchmarks.growth", "growth.json"),
     Step("scoring", "benchmarks.scoring", "scoring.json"),
     Step("reading", "benchmarks.reading", "reading.json"),

@@ -21,7 +21,7 @@ from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.index_settings import IndexSettings
 from recsys.retrieval.nearest import Held, swept
 
-KINDS = ("ivf", "hnsw")
+KINDS = ("ivf",)
 K = 100
 LEFT = 0.001
 """The share of the items that the filter of single searches leaves."""

@@ -92,6 +92,26 @@ def retrieval(results: list[Results]) -> str:
     return markdown(["system", "CPU-seconds per 10,000 users", "of a bare GEMM"], rows)
 
 
+def index(results: list[Results]) -> str:
+    """What each kind of index costs and finds."""
+    head = ["index", "built in", "recall@k", "users/s", "CPU-s per 10,000", "one search, p50"]
+    rows = (
+        [
+            f"{name}, {each['shape']['items']:,} x {each['shape']['factors']}",
+            f"{kind['build']['wall_s']:,.0f} s",
+            share(kind["recall"]),
+            f"{kind['all']['users_per_second']:,.0f}",
+            f"{kind['all']['cpu_s_per_10k']:.1f}",
+            f"{kind['one']['p50_ms']:.1f} ms",
+            f"{kind['one_filtered']['p50_ms']:.1f} / {kind['one_filtered']['p99_ms']:.1f} ms",
+            f"{kind['peak_gb']:.1f} GB",
+        ]
+        for each in results
+        for name, kind in each["kinds"].items()
+    )
+    return markdown([*head, "filtered to 0.1 %, p50 / p99", "peak"], rows)
+
+
 def growth(results: list[Results]) -> str:
     """How costs grow with users and items."""
     head = ["users", "items", "events", "fit", "fit, CPU", "fit, peak", "load", "users/s"]
@@ -174,6 +194,11 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
         "speed",
         "The best 100 of 50,000 items by 128 factors, seen items left out, in the same run:",
         retrieval,
+    ),
+    "index": (
+        "index",
+        "The best 100 of a million made-up vectors (`python -m benchmarks index`):",
+        index,
     ),
     "growth": (
         "growth",

@@ -123,6 +123,12 @@ def test_fit_recommend_similar_export(run: Any, shop_folder: Path, tmp_path: Pat
     assert lists["lists"][1]["note"] == "unknown user: popular items"
 
     item = lists["lists"][0]["items"][0]["item_id"]
+    where = f"item_id <> '{item}' AND price > 0"
+    other = run("recommend", engine, "--users", "u00000", "--where", where, "--json", "-").json
+    assert item not in {each["item_id"] for each in other["lists"][0]["items"]}
+    wrong = run("recommend", engine, "--users", "u00000", "--where", "prise > 0")
+    assert (wrong.code, "did you mean 'price'?" in wrong.err) == (Exit.DATA, True)
+
     found = run("similar", engine, item, "-k", 2, "--json", "-").json
     assert [row["rank"] for row in found["similar"]] == [1, 2]
     assert item not in {row["similar_id"] for row in found["similar"]}

@@ -183,6 +183,24 @@ def test_notes_account_for_the_data_and_the_fit(shop_engine: Engine) -> None:
     assert "of which no source had found" in said
 
 
+def test_a_condition_holds_of_all_that_is_offered(shop_engine: Engine) -> None:
+    catalog, users = shop_engine.learnt.catalog, shop_engine.users[:20]
+    prices = dict(zip(catalog.items.ids, catalog.price(), strict=True))  # type: ignore[arg-type]
+    middle = float(np.nanmedian(list(prices.values())))
+    cheap = shop_engine.recommend(users, k=5, where=f"price < {middle}")["item_id"]
+    assert len(cheap) == 100
+    assert cheap.null_count() == 0
+    assert all(prices[item] < middle for item in cheap)
+    again = shop_engine.recommend(users, k=5, where=pl.col("price") < middle)["item_id"]
+    assert again.to_list() == cheap.to_list()
+    one = catalog.items.ids[int(np.flatnonzero(catalog.available())[0])]
+    rows = shop_engine.recommend(sessions={"visit": []}, k=3, where=f"item_id = '{one}'")
+    assert rows["item_id"].to_list() == [one]
+    assert "to offer" in rows["note"][0]
+    with pytest.raises(DataError, match=r"names the column 'prise'.*did you mean 'price'"):
+        shop_engine.recommend(users, where="prise < 3")
+
+
 def test_what_is_excluded_is_offered_to_nobody(shop_engine: Engine) -> None:
     users = shop_engine.users[:50]
     before = shop_engine.recommend(users, k=5)
