@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from recsys import __version__
+from recsys.adaptation import adapted
 from recsys.artifact import check_folder, write_folder
 from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
@@ -80,8 +81,9 @@ class Engine:
         policy = Policy.of(catalog.available(), log.events, self.settings.events)
         if not policy.mask.any():
             raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
-        fitted, notes = Fitting(self.settings, catalog, policy, progress).run(log)
-        self.notes += notes
+        settings, chosen = adapted(self.settings, log, catalog)
+        fitted, notes = Fitting(settings, catalog, policy, progress).run(log)
+        self.notes += chosen + notes
         self._learnt = Learnt(log, catalog, policy, fitted)
         return self
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from recsys.adaptation import adapted
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
 from recsys.fitted import Fitted, shown_once
@@ -59,7 +60,7 @@ class Learnt:
         log = Interactions.load(folder / "log")
         catalog = Catalog.load(folder / "catalog").over(log.items)
         policy = Policy.of(catalog.available(), log.events, settings.events)
-        unfitted = make_sources(settings)
+        unfitted = make_sources(adapted(settings, log, catalog)[0])
         made = {member.name: member for member in unfitted.members}
         mixture = None if about["mixture"] is None else Mixture.of(about["mixture"])
         members = tuple(made[name] for name in about["sources"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from recsys.adaptation import DEPTH
 from recsys.features.errors import SettingsError
 from recsys.features.settings import nearest
 from recsys.ranking.neural import NeuralRanker
@@ -15,7 +16,7 @@ from recsys.retrieval.lightfm import LightFm
 from recsys.retrieval.popular import Popular
 from recsys.retrieval.sources import Source, Sources
 from recsys.retrieval.trending import Trending
-from recsys.settings import EngineSettings, Table, built, source_tables
+from recsys.settings import AUTO, DEFAULT_SOURCES, EngineSettings, Table, built, source_tables
 
 KINDS: dict[str, Any] = {
     "again": Again,
@@ -28,6 +29,9 @@ KINDS: dict[str, Any] = {
     "trending": Trending,
 }
 """The retrievers, by what settings call them."""
+
+_OURS = ("kind", "depth", "use")
+"""What a table says of a source that is no argument of its constructor."""
 
 _SHARED = ("seed", "device")
 """Settings of the engine that every part has unless it has its own."""
@@ -43,7 +47,9 @@ def make_sources(settings: EngineSettings) -> Sources:
 def make_fusion(settings: EngineSettings) -> Fusion:
     """How sources are fused; raises SettingsError on a wrong table or a source that offers none."""
     fusion = built(Fusion, settings.fusion, "fusion")
-    offering = [name for name, table in source_tables(settings).items() if table["depth"]]
+    named = [*DEFAULT_SOURCES, *settings.sources]  # also those that the data has no use for
+    silent = {name for name, table in source_tables(settings).items() if table["depth"] == 0}
+    offering = [name for name in dict.fromkeys(named) if name not in silent]
     for name in sorted(fusion.sources - set(offering)):
         raise SettingsError(f"unknown source {name!r} in fusion; {nearest(name, offering)}")
     return fusion
@@ -56,12 +62,14 @@ def make_ranker(settings: EngineSettings) -> NeuralRanker:
 
 def _source(name: str, table: Table, settings: EngineSettings) -> Source:
     where = f"sources.{name}"
-    arguments = {key: value for key, value in table.items() if key not in ("kind", "depth")}
+    arguments = {key: value for key, value in table.items() if key not in _OURS}
     kind, depth = table["kind"], table["depth"]
     if kind not in KINDS:
         raise SettingsError(f"unknown kind {kind!r} of {where}; {nearest(str(kind), KINDS)}")
+    if depth == AUTO:
+        depth = DEPTH
     if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
-        raise SettingsError(f"setting '{where}.depth' must be 0 or more; got {depth!r}")
+        raise SettingsError(f"setting '{where}.depth' must be 0 or more, or auto; got {depth!r}")
     make = KINDS[kind]
     return Source(
         built(make, {"name": name, **_with_shared(make, arguments, settings)}, where), depth

@@ -20,16 +20,20 @@ Built = TypeVar("Built")
 Table = dict[str, Any]
 """A table of TOML: the arguments of a constructor."""
 
+AUTO = "auto"
+"""What leaves to the data whether a source is used, or how deep it is asked; see `adaptation`."""
+
 DEFAULT_SOURCES: Mapping[str, Table] = {
-    "next": {"kind": "covisit", "depth": 64},
-    "wide": {"kind": "covisit", "depth": 64, "window": 20, "backward": 1.0},
-    "als": {"kind": "als", "depth": 64},
-    "content": {"kind": "content", "depth": 64},
+    "next": {"kind": "covisit"},
+    "wide": {"kind": "covisit", "window": 20, "backward": 1.0},
+    "als": {"kind": "als"},
+    "content": {"kind": "content"},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
     "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},
 }
-"""The sources of an engine unless settings change them; with a depth of 0 they only give scores."""
+"""The sources of an engine unless settings change them; with a depth of 0 they only give scores.
+Whether one of them is used is left to the data where settings do not say."""
 
 
 RESERVED = ("two-stage", "fused")
@@ -137,8 +141,8 @@ class EngineSettings(Settings):
     events: dict[str, EventType] = Field(default_factory=lambda: dict(DEFAULT_EVENTS))
     text: TextSettings = Field(default_factory=TextSettings)
     sources: dict[str, Table] = Field(default_factory=dict)
-    """By name: arguments of the source, `kind`, `depth`, or `use = false`. They are laid over
-    DEFAULT_SOURCES."""
+    """By name: arguments of the source, `kind`, `depth` and `use`. They are laid over
+    DEFAULT_SOURCES; what is "auto" is decided by the data."""
     fusion: Table = Field(default_factory=dict)
     """Arguments of retrieval/fusion.py: how the lists of all sources become one."""
     ranker: Table = Field(default_factory=dict)
@@ -180,7 +184,10 @@ class EngineSettings(Settings):
 
 
 def source_tables(settings: EngineSettings) -> dict[str, Table]:
-    """The tables of all sources in use: the defaults with the settings laid over them."""
+    """The tables of all sources that may be in use: the defaults with the settings laid over them.
+
+    Each has its `kind`, its `depth` and whether to `use` it; the last two may be AUTO.
+    """
     tables = {}
     for name in [*DEFAULT_SOURCES, *(n for n in settings.sources if n not in DEFAULT_SOURCES)]:
         table = {**DEFAULT_SOURCES.get(name, {}), **settings.sources.get(name, {})}
@@ -194,11 +201,13 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
                 f"unknown source {name!r}; {nearest(name, DEFAULT_SOURCES)} "
                 "A source of your own needs a kind"
             )
-        use = table.pop("use", True)
-        if not isinstance(use, bool):
-            raise SettingsError(f"setting 'sources.{name}.use' must be true or false; got {use!r}")
+        use = table.pop("use", AUTO if name in DEFAULT_SOURCES else True)
+        if not isinstance(use, bool) and use != AUTO:
+            raise SettingsError(
+                f"setting 'sources.{name}.use' must be true, false or \"auto\"; got {use!r}"
+            )
         if use:
-            tables[name] = {"depth": 64, **table}
+            tables[name] = {"depth": AUTO, **table, "use": use}
     if not any(table["depth"] for table in tables.values()):
         raise SettingsError("no source offers candidates; give at least one a depth above 0")
     return tables

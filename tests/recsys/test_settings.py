@@ -9,7 +9,13 @@ from recsys.engine import Engine
 from recsys.features.columns import DEFAULT_EVENTS
 from recsys.features.errors import SettingsError
 from recsys.parts import make_ranker, make_sources
-from recsys.settings import DEFAULT_SOURCES, EngineSettings, TrainingSettings, source_tables
+from recsys.settings import (
+    AUTO,
+    DEFAULT_SOURCES,
+    EngineSettings,
+    TrainingSettings,
+    source_tables,
+)
 from tests.shops import ordered_settings, orders
 
 CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"
@@ -70,7 +76,8 @@ def test_sources_are_laid_over_the_defaults() -> None:
         }
     )
     tables = source_tables(settings)
-    assert tables["als"] == {**DEFAULT_SOURCES["als"], "factors": 8}
+    assert tables["als"] == {"kind": "als", "factors": 8, "depth": AUTO, "use": AUTO}
+    assert tables["looks"]["use"] is True
     assert "popular" not in tables
     assert list(tables)[-1] == "looks"
     assert "use" not in DEFAULT_SOURCES["popular"]  # the defaults are not edited
@@ -80,7 +87,8 @@ def test_sources_are_laid_over_the_defaults() -> None:
 
 def test_a_source_of_ones_own_needs_no_depth() -> None:
     settings = EngineSettings.parse({"sources": {"more": {"kind": "als"}}})
-    assert source_tables(settings)["more"]["depth"] > 0
+    made = {member.name: member for member in make_sources(settings).members}
+    assert made["more"].depth > 0
 
 
 def test_seed_and_device_reach_every_part_that_has_none_of_its_own() -> None:
@@ -163,10 +171,13 @@ def test_the_benchmarks_differ_in_their_data_only() -> None:
         ({"als": {"factor": 5}}, r"unknown setting 'sources.als.factor'; did you mean 'factors'\?"),
         ({"als": {"factors": "many"}}, r"setting 'sources.als.factors': .* got 'many'"),
         ({"als": {"factors": 2.5}}, r"setting 'sources.als.factors': .* got 2.5"),
-        ({"als": {"depth": -1}}, "setting 'sources.als.depth' must be 0 or more; got -1"),
+        ({"als": {"depth": -1}}, "setting 'sources.als.depth' must be 0 or more, or auto; got -1"),
         ({"als": {"depth": "all"}}, "setting 'sources.als.depth' must be"),
         ({"als": {"depth": True}}, "setting 'sources.als.depth' must be"),
-        ({"als": {"use": "no"}}, "setting 'sources.als.use' must be true or false; got 'no'"),
+        (
+            {"als": {"use": "no"}},
+            "setting 'sources.als.use' must be true, false or \"auto\"; got 'no'",
+        ),
         ({"als": 5}, "setting 'sources.als'.*dictionary; got 5"),
         ({"content": {"last": 0}}, "last must be at least 1; got 0"),
         (

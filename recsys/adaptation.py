@@ -1,0 +1,166 @@
+"""Which sources suit the data, and how deep they are asked: what settings leave to "auto"."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.features.catalog import Catalog
+from recsys.features.interactions import Clock, Interactions
+from recsys.settings import AUTO, EngineSettings, source_tables
+
+DEPTH = 64
+"""Candidates of a source where settings do not say, but never more than a tenth of the items."""
+
+_LEAST_REPEATS = 0.05  # of the events that could repeat an item, before repeats are foretold
+_LEAST_SHARED = 0.2  # of the events that stand at one moment with another, before baskets count
+_LEAST_EVENTS = 20_000  # before a network learns more from sequences than counting does
+_LEAST_DAYS = 14  # of a log, before lately differs from ever
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the data has to learn from."""
+
+    items: int  # with events
+    events: int
+    clock: Clock
+    days: float  # from the first event to the last, 0 without a clock
+    text: bool  # does the catalogue have text, or vectors of text
+    repeats: float  # share of the events whose item the user had before
+    shared: float  # share of the events at one moment with another of the user, 0 without a clock
+    offered_again: bool  # is there an event after which an item may be offered again
+
+    @classmethod
+    def of(cls, log: Interactions, catalog: Catalog, settings: EngineSettings) -> "Traits":
+        clocked = log.clock == "time" and len(log) > 0
+        events = [settings.events.get(name) for name in log.events]
+        return cls(
+            items=int((log.item_counts > 0).sum()),
+            events=len(log),
+            clock=log.clock,
+            days=float(np.ptp(log.times)) / 86_400e6 if clocked else 0.0,
+            text=catalog.has_text or "text" in catalog.vectors,
+            repeats=_repeats(log),
+            shared=_shared(log) if clocked else 0.0,
+            offered_again=any(event is not None and event.offer_again for event in events),
+        )
+
+
+Verdict = tuple[bool, str]
+"""Whether a source is on, and why."""
+
+
+def _ordered(traits: Traits) -> Verdict:
+    return traits.clock != "none", f"the log has {_ORDERS[traits.clock]}"
+
+
+def _unordered(traits: Traits) -> Verdict:
+    return traits.clock == "none", f"the log has {_ORDERS[traits.clock]}"
+
+
+def _texts(traits: Traits) -> Verdict:
+    return traits.text, f"the catalogue has {'text' if traits.text else 'no text'}"
+
+
+def _repeated(traits: Traits) -> Verdict:
+    if not traits.offered_again:
+        return False, "no event lets its item be offered again"
+    said = f"{traits.repeats:.0%} of the events repeat an item"
+    return traits.repeats >= _LEAST_REPEATS, said
+
+
+def _trends(traits: Traits) -> Verdict:
+    return traits.days >= _LEAST_DAYS, f"the log covers {traits.days:.0f} days by a clock"
+
+
+def _baskets(traits: Traits) -> Verdict:
+    said = f"{traits.shared:.0%} of the events stand at one moment with others"
+    return traits.shared >= _LEAST_SHARED, said
+
+
+def _long_sequences(traits: Traits) -> Verdict:
+    ordered, why = _ordered(traits)
+    if not ordered:
+        return ordered, why
+    return traits.events >= _LEAST_EVENTS, f"the log has {traits.events:,} events in an order"
+
+
+_ORDERS = {"time": "a clock", "order": "an order", "none": "no order"}
+
+RULES: Mapping[str, Callable[[Traits], Verdict]] = {
+    "again": _repeated,
+    "basket": _baskets,
+    "content": _texts,
+    "covisit": _ordered,
+    "ease": _unordered,
+    "graph-filter": _unordered,
+    "knn": _unordered,
+    "sequence": _long_sequences,
+    "trending": _trends,
+}
+"""By kind when `use = "auto"`; sources of any other kind are on."""
+
+
+def adapted(
+    settings: EngineSettings, log: Interactions, catalog: Catalog
+) -> tuple[EngineSettings, list[str]]:
+    """Settings without "auto": which sources are on and their depths, and why, in words.
+
+    Where no source that offers candidates is left, all stay on: `Sources.fit` says what is amiss.
+    """
+    traits = Traits.of(log, catalog, settings)
+    tables = source_tables(settings)
+    verdicts = {name: _verdict(table, traits) for name, table in tables.items()}
+    if not any(on and tables[name]["depth"] != 0 for name, (on, _) in verdicts.items()):
+        verdicts = dict.fromkeys(tables, (True, "no other source is left"))
+    decided = {
+        name: {**table, "use": verdicts[name][0], "depth": _depth(table, traits)}
+        for name, table in tables.items()
+    }
+    off = {name: {"use": False} for name in settings.sources if name not in tables}
+    return settings.model_copy(update={"sources": {**off, **decided}}), _notes(tables, verdicts)
+
+
+def _verdict(table: Mapping[str, object], traits: Traits) -> Verdict:
+    rule = RULES.get(str(table["kind"]))
+    if table["use"] != AUTO or rule is None:
+        return True, ""
+    return rule(traits)
+
+
+def _depth(table: Mapping[str, object], traits: Traits) -> object:
+    if table["depth"] != AUTO:
+        return table["depth"]
+    return max(10, min(DEPTH, traits.items // 10))
+
+
+def _notes(
+    tables: Mapping[str, Mapping[str, object]], verdicts: Mapping[str, Verdict]
+) -> list[str]:
+    """A line for the sources that are on by what the data has, one for those that are off."""
+    lines = []
+    for state, word in ((True, "on"), (False, "off")):
+        reasons: dict[str, list[str]] = {}
+        for name, (on, why) in verdicts.items():
+            if on == state and why and tables[name]["depth"] != 0:
+                reasons.setdefault(why, []).append(name)
+        told = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+        if told:
+            lines.append(f"sources {word}: {told}")
+    return lines
+
+
+def _repeats(log: Interactions) -> float:
+    """The share of the events after a user's first whose item this user had before."""
+    pairs = log.user_rows.astype(np.int64) * len(log.items) + log.item_rows
+    able = len(log) - len(log.active_users())
+    return (len(log) - len(np.unique(pairs))) / able if able else 0.0
+
+
+def _shared(log: Interactions) -> float:
+    same = (np.diff(log.user_rows) == 0) & (np.diff(log.times) == 0)
+    together = np.zeros(len(log), bool)
+    together[:-1] |= same
+    together[1:] |= same
+    return float(together.mean())
