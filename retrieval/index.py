@@ -51,8 +51,7 @@ class _Stored:
     @property
     def last(self) -> int:
         """The highest row, PAD where there is none."""
-        base = self.base.held.rows
-        return int(max(base.max(initial=PAD), self.tail.rows.max(initial=PAD)))
+        return max(self.base.held.last, self.tail.last)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.alive)) + len(self.tail)

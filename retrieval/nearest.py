@@ -40,6 +40,13 @@ class Held:
         order = None if (np.diff(rows) > 0).all() else np.argsort(rows)
         return cls(rows, vectors, float(np.sqrt(squares.max(initial=0))), order)
 
+    @property
+    def last(self) -> int:
+        """The highest row, PAD where there is none."""
+        if not len(self):
+            return PAD
+        return int(self.rows[-1 if self.order is None else self.order[-1]])
+
     def take(self, positions: Array) -> "Held":
         """Some of them, by position."""
         return Held.of(self.rows[positions], self.vectors[positions])

@@ -12,8 +12,8 @@ from recsys.retrieval.dots import dot
 from recsys.retrieval.topk import worse
 
 _CHUNK = 32  # products compared at once; where none is good enough all are passed over
-_FEW = 8
-_HALVINGS = 24
+_FEW = 8  # of a chunk where one is good enough, looked at one by one
+_HALVINGS = 24  # of a range of scores: as many as a float32 has digits
 _ROUNDING = 2.0**-24  # of one operation in float32
 _LEAST = np.finfo(np.float32).min  # below every product that is offered
 
@@ -32,8 +32,8 @@ class Sieve:
     held: Floats  # (n, d)
     rows: Rows  # (n,) what the items are named by; of equal products the lower row is better
     k: int
-    items: Rows  # (b, 2.5k + 2 chunks) positions in `held`, `filled` of each query
-    scores: Floats  # (b, 2.5k + 2 chunks)
+    items: Rows  # (b, 2k + 4 chunks) positions in `held`, `filled` of each query
+    scores: Floats  # (b, 2k + 4 chunks)
     filled: Rows  # (b,)
     floors: Floats  # (b,) what a product must reach to be kept
     slack: Floats  # (b,) how far rounding can bring two products of a query
