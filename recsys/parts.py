@@ -11,7 +11,10 @@ from recsys.retrieval.als import Als
 from recsys.retrieval.bpr import Bpr
 from recsys.retrieval.content import Content
 from recsys.retrieval.covisit import CoVisit
+from recsys.retrieval.ease import Ease
 from recsys.retrieval.fusion import Fusion
+from recsys.retrieval.graph_filter import GraphFilter
+from recsys.retrieval.knn import Basket, ItemKnn
 from recsys.retrieval.lightfm import LightFm
 from recsys.retrieval.popular import Popular
 from recsys.retrieval.sources import Source, Sources
@@ -25,6 +28,12 @@ KINDS: dict[str, Any] = {
     "content": Content,
     "covisit": CoVisit,
     "lightfm": LightFm,
+    "basket": Basket,
+    "content": Content,
+    "covisit": CoVisit,
+    "ease": Ease,
+    "graph-filter": GraphFilter,
+    "knn": ItemKnn,
     "popular": Popular,
     "trending": Trending,
 }

@@ -1,10 +1,9 @@
 """The linear model EASE: a closed form over the items' Gram matrix."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from scipy.linalg import lapack
 
 from benchmarks.peers import lists
 from recsys.features.arrays import Array, Floats, Rows
@@ -13,8 +12,7 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
-
-_TILE = 2048  # items to a side that are mirrored at once: 16 MB stay in the cache
+from recsys.retrieval.inverse import inverted
 
 
 @dataclass
@@ -69,32 +67,3 @@ class Ease:
             return scores
 
         return lists.of_scores(score, allowed, k)
-
-
-def inverted(matrix: Array) -> Any:
-    """The inverse of a symmetric positive definite float32 matrix in Fortran order, in its place.
-
-    By LAPACK's Cholesky; raises DataError where the matrix is not positive definite.
-    """
-    factor, failed = lapack.spotrf(matrix, lower=1, clean=0, overwrite_a=1)
-    if not failed:
-        factor, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
-    if failed:
-        raise DataError(
-            f"the Gram matrix is not positive definite in float32 (LAPACK says {failed}): "
-            "raise the regularization"
-        )
-    _mirror(factor)
-    return factor
-
-
-def _mirror(matrix: Array) -> None:
-    """Write the lower half of a square matrix over its upper half, tile by tile."""
-    size = len(matrix)
-    for low in range(0, size, _TILE):
-        own = slice(low, min(low + _TILE, size))
-        tile = matrix[own, own]
-        tile[...] = np.tril(tile) + np.tril(tile, -1).T
-        for start in range(low + _TILE, size, _TILE):
-            below = slice(start, min(start + _TILE, size))
-            matrix[own, below] = matrix[below, own].T

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from benchmarks.peers import PEERS, TUNED, Peer, lists, tuned
-from benchmarks.peers.ease import Ease, inverted
+from benchmarks.peers.ease import Ease
 from benchmarks.peers.knn import Knn, shrunk_cosines
 from benchmarks.peers.popularity import Popularity
 from benchmarks.peers.tune import combinations, validation
@@ -178,22 +178,6 @@ def test_ease_is_the_closed_form_of_its_paper() -> None:
 def test_ease_refuses_more_memory_than_it_may_take() -> None:
     with pytest.raises(DataError, match=r"8 items take 2\.56e-07 GB; most_bytes allows 1e-07 GB"):
         fitted(Ease(most_bytes=100), two_tastes())
-
-
-def test_an_inverse_in_place_is_symmetric_beyond_one_tile() -> None:
-    rng = np.random.default_rng(0)
-    root = rng.standard_normal((2100, 40)).astype(np.float32)
-    matrix = np.asfortranarray(root @ root.T + 10 * np.eye(2100, dtype=np.float32))
-    given = matrix.copy()
-    inverse = inverted(matrix)
-    assert np.shares_memory(inverse, matrix)
-    assert (inverse == inverse.T).all()
-    np.testing.assert_allclose(given @ inverse, np.eye(2100), atol=1e-3)
-
-
-def test_a_gram_matrix_that_is_not_positive_definite_is_named() -> None:
-    with pytest.raises(DataError, match="not positive definite"):
-        inverted(np.asfortranarray(-np.eye(3, dtype=np.float32)))
 
 
 @pytest.mark.parametrize("name", FACTORS)
