@@ -98,7 +98,8 @@ class CoVisit:
         popularity = np.maximum(log.item_counts, 1).astype(np.float32)
         arguments = (
             of_item, occurrences, log.item_rows, sessions_of(log, self.session_gap), self.window,
-            self.forward, self.backward, popularity**-self.source_damping, popularity**-self.target_damping,
+            self.forward, self.backward, popularity**-self.source_damping,
+            popularity**-self.target_damping,
         )  # fmt: skip
         sizes = np.zeros(len(log.items), np.int64)
         over_rows(_sizes, len(sizes), *arguments, self.neighbours, sizes)

@@ -125,7 +125,7 @@ class GraphFilter:
             raise TrainingError(f"{self.name} is not fitted; call fit() or load() first")
         return self._graph
 
-    def _smoothed(self, histories: Histories) -> tuple[Floats, Floats, Array]:
+    def _smoothed(self, histories: Histories) -> tuple[Floats, Floats, Mask]:
         """Of each history the sharpened r P (b, items), its place on the axes, whether it is mute.
 
         Sparse products go row by row and column by column: none depends on the rest of the block.
@@ -135,7 +135,7 @@ class GraphFilter:
         taken.data = np.ones(taken.nnz, np.float32)
         smooth = self._turned @ (graph @ taken.T.toarray())  # (items, b)
         smooth = np.ascontiguousarray(self._sharpened(smooth).T)
-        return smooth, taken @ self._from, ~smooth.any(axis=1)
+        return smooth, taken @ self._from, np.asarray(~smooth.any(axis=1))
 
     def _sharpened(self, columns: Floats) -> Floats:
         """`columns` (items, n) after all steps; 0 of sharpening leaves them as they are."""
