@@ -1,6 +1,7 @@
 """Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks quality|peers|speed|als|index|cold|growth|embed|scoring|reading|memory|readme|all
+    python -m benchmarks all|readme|quality|peers|speed|als|embed|index|growth|scoring|
+        reading|memory
         [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
 Each step is a process of its own that leaves one file. A step whose file was made by this code and

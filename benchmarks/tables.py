@@ -195,6 +195,7 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
         "The best 100 of 50,000 items by 128 factors, seen items left out, in the same run:",
         retrieval,
     ),
+    "als": ("als", "An iteration of ALS at one objective (`python -m benchmarks als`):", als),
     "index": (
         "index",
         "The best 100 of a million made-up vectors (`python -m benchmarks index`):",

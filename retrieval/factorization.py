@@ -185,8 +185,8 @@ def _better(
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _step(
-    user: Array, rest: Array, toward: Array, image: Array, diagonal: Array, left: float
-) -> float:
+    user: Array, rest: Array, toward: Array, image: Array, diagonal: Array, left: np.float32
+) -> np.float32:
     """Go along `toward`, whose image is known, and turn it; returns what is left, squared."""
     curvature, after = np.float32(0), np.float32(0)
     for c in range(len(user)):
