@@ -17,6 +17,7 @@ from recsys.retrieval.graph_filter import GraphFilter
 from recsys.retrieval.knn import Basket, ItemKnn
 from recsys.retrieval.lightfm import LightFm
 from recsys.retrieval.popular import Popular
+from recsys.retrieval.sequence import Sequence
 from recsys.retrieval.sources import Source, Sources
 from recsys.retrieval.trending import Trending
 from recsys.settings import AUTO, DEFAULT_SOURCES, EngineSettings, Table, built, source_tables
@@ -33,6 +34,7 @@ KINDS: dict[str, Any] = {
     "knn": ItemKnn,
     "lightfm": LightFm,
     "popular": Popular,
+    "sequence": Sequence,
     "trending": Trending,
 }
 """The retrievers, by what settings call them."""

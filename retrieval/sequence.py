@@ -1,0 +1,190 @@
+"""A network that reads a history in its order and points at what comes next."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from recsys.features import ragged
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
+from recsys.features.catalog import Catalog
+from recsys.features.device import check, pick
+from recsys.features.errors import ArtifactError, DataError, SettingsError, TrainingError
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.dots import dots
+from recsys.retrieval.index import VectorIndex
+from recsys.retrieval.sequence_kernel import Weights, pointed
+
+PAUSES = 24
+"""Classes of the time between two events: 0 where it is not known, else by powers of four."""
+
+_MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
+
+
+_COUNTS = (
+    "width", "layers", "heads", "history", "dimensions", "epochs", "batch", "negatives", "patience",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    table: Floats  # (items, width), a zero row where nothing is known of an item
+    known: Mask  # (items,)
+    weights: Weights
+    clock: bool  # do times say how long a pause was?
+    index: VectorIndex
+
+
+@dataclass(kw_only=True)
+class Sequence:
+    """A small causal transformer whose user vectors point into a space of items.
+
+    An item's vector is one of its own plus a linear map of its text vector and attributes; an
+    item that nobody had lies where its content puts it. It learns by a sampled softmax with logQ
+    correction, or the full one where the catalogue has no more items than `negatives`. After
+    Kang & McAuley 2018 (SASRec), with the loss of Klenitskiy & Vasilev 2023.
+    """
+
+    reason: ClassVar[str] = "fits what you chose lately"
+
+    name: str = "sequence"
+    width: int = 64  # numbers per vector
+    layers: int = 2
+    heads: int = 4
+    history: int = 50  # how many of the newest events are read
+    vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
+    dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
+    epochs: int = 10
+    batch: int = 1600  # events per step
+    negatives: int = 512  # items drawn per step, shared by all its events
+    rate: float = 3e-3  # the highest learning rate of a one-cycle schedule
+    weight_decay: float = 0.05
+    dropout: float = 0.3
+    id_dropout: float = 0.1  # how often an item is shown by its content alone
+    patience: int = 3  # epochs without a better loss on held-out users before it stops
+    seed: int = 0
+    device: str = "auto"
+    _held: _Learnt | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.width % (4 * self.heads):
+            raise SettingsError(
+                f"width must be a multiple of 4 times heads ({self.heads}); got {self.width}"
+            )
+        for name, most in _MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                value = getattr(self, name)
+                raise SettingsError(f"{name} must be between 0 and {most}; got {value}")
+        check(self.device)
+
+    def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
+        """Learn what follows what; raises DataError where nobody has two events."""
+        from recsys.retrieval.sequence_content import content_of
+        from recsys.retrieval.sequence_training import Rounds, Shape, Stream, fitted
+
+        if not (interactions.counts > 1).any():
+            raise DataError(f"the source {self.name!r} needs a user with two events or more")
+        clock = interactions.clock == "time"
+        stream = Stream(
+            interactions.offsets,
+            interactions.item_rows,
+            interactions.event_codes,
+            _pauses(interactions.times, ragged.owners(interactions.offsets), clock),
+        )
+        shape = Shape(
+            width=self.width, layers=self.layers, heads=self.heads, history=self.history,
+            events=len(interactions.events), pauses=PAUSES, dropout=self.dropout,
+            id_dropout=self.id_dropout,
+        )  # fmt: skip
+        rounds = Rounds(
+            epochs=self.epochs, batch=self.batch, history=self.history, negatives=self.negatives,
+            rate=self.rate, decay=self.weight_decay, patience=self.patience,
+        )  # fmt: skip
+        content = content_of(catalog, self.vectors, self.dimensions, self.seed)
+        counts, device = interactions.item_counts, pick(self.device)
+        self._hold(*fitted(stream, content, counts, shape, rounds, self.seed, device), clock)
+        return self
+
+    def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
+        """The `k` items that lie furthest in the direction in which each history points."""
+        users = self.users_of(histories)
+        items, scores = self._learnt.index.search(users, k, allowed)
+        silent = ~users.any(axis=1)  # an empty history, or one of items of which nothing is known
+        items[silent], scores[silent] = PAD, -np.inf
+        return Candidates.of_one(histories.users, items, scores, self.name)
+
+    def score(self, histories: Histories, items: Rows) -> Floats:
+        each = np.arange(len(histories), dtype=np.int32)[:, None]
+        return dots(self.users_of(histories), each, self._learnt.table, items)[:, :, 0]
+
+    def users_of(self, histories: Histories) -> Floats:
+        """Where each history points, (b, width); zeros where nothing is known of its items."""
+        learnt = self._learnt
+        owner = ragged.owners(histories.offsets)
+        pauses = _pauses(histories.times, owner, learnt.clock)
+        known = np.flatnonzero(learnt.known[histories.items])
+        counts = np.bincount(owner[known], minlength=len(histories))
+        age = np.cumsum(counts)[owner[known]] - 1 - np.arange(len(known))
+        read = known[age < self.history]
+        events = np.minimum(histories.events[read], len(learnt.weights.events) - 1)
+        offsets = ragged.offsets_of(np.minimum(counts, self.history))
+        return pointed(
+            learnt.weights, learnt.table, offsets, histories.items[read], events, pauses[read]
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the vectors and weights (safetensors) and what they belong to (JSON)."""
+        from safetensors.numpy import save_file
+
+        learnt = self._learnt
+        arrays = {"table": learnt.table, **learnt.weights.arrays()}
+        save_file(arrays, folder / "sequence.safetensors")
+        (folder / "sequence.json").write_text(json.dumps({"clock": learnt.clock}))
+
+    def load(self, folder: Path) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it is damaged or made otherwise."""
+        from safetensors.numpy import load_file
+
+        try:
+            clock = bool(json.loads((folder / "sequence.json").read_text())["clock"])
+            arrays = load_file(folder / "sequence.safetensors")
+            table, weights = arrays.pop("table"), Weights(**arrays)
+            history = weights.nearness.shape[2]
+        except Exception as error:  # safetensors has an error of its own kind
+            raise ArtifactError(f"{folder} does not hold a sequence encoder: {error}") from error
+        if history != self.history:
+            raise ArtifactError(f"{folder} reads {history} events, the settings {self.history}")
+        self._hold(table, weights, clock)
+        return self
+
+    @property
+    def _learnt(self) -> _Learnt:
+        if self._held is None:
+            raise TrainingError(f"{self.name} is not fitted; call fit() or load() first")
+        return self._held
+
+    def _hold(self, table: Floats, weights: Weights, clock: bool) -> None:
+        index = VectorIndex(table.shape[1], self.device)
+        known: Mask = (table != 0).any(axis=1)
+        rows = np.flatnonzero(known).astype(np.int32)
+        index.add(rows, table[rows])
+        self._held = _Learnt(table, known, weights, clock, index)
+
+
+def _pauses(times: Times, owner: Array, clock: bool) -> Array:
+    """(n,) the class of the time since the event before; 0 where it is not known."""
+    classes = np.zeros(len(times), np.int64)
+    if clock and len(times):
+        seconds = np.diff(times) // 1_000_000
+        power = 1 + (np.log2(np.maximum(seconds, 1)) / 2).astype(np.int64)
+        known = (owner[1:] == owner[:-1]) & (seconds > 0)
+        classes[1:] = np.where(known, np.minimum(power, PAUSES - 1), 0)
+    return classes

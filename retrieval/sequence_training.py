@@ -1,0 +1,292 @@
+"""How the network of the source "sequence" learns what comes next."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recsys.features import ragged
+from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
+from recsys.features.errors import TrainingError
+from recsys.retrieval.sequence_kernel import Weights, pointed
+from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork, sampled_softmax_loss
+
+_log = logging.getLogger("recsys")
+
+_UNIFORM = 0.5  # the share of negatives drawn evenly; the others come as often as they are had
+_ALONE = 1 << 15  # numbers in a step below which threads wait for one another more than they work
+_HELD = 500  # users at the most, and a twentieth of all, whose last event tells when to stop
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Histories, one after the other, each with its oldest event first."""
+
+    offsets: Offsets  # (users + 1,)
+    items: Rows  # (n,)
+    events: Array  # (n,)
+    pauses: Array  # (n,) classes of the time since the event before
+
+    def take(self, users: Array, last: int | None = None) -> "Stream":
+        """Some of the histories, of each the newest `last` events."""
+        offsets, flat = ragged.gather(self.offsets, users)
+        if last is not None:
+            lengths = np.diff(offsets)
+            age = np.repeat(offsets[1:], lengths) - 1 - np.arange(len(flat))
+            flat, offsets = flat[age < last], ragged.offsets_of(np.minimum(lengths, last))
+        return Stream(offsets, self.items[flat], self.events[flat], self.pauses[flat])
+
+    def without_last(self, shortened: Mask) -> "Stream":
+        """The same, but that some users (users,) lack their last event."""
+        kept = np.ones(len(self.items), bool)
+        kept[self.offsets[1:][shortened] - 1] = False
+        lengths = np.diff(self.offsets) - shortened
+        return Stream(
+            ragged.offsets_of(lengths), self.items[kept], self.events[kept], self.pauses[kept]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How long and how fast to learn."""
+
+    epochs: int
+    batch: int  # events in a step
+    history: int  # events in a row
+    negatives: int
+    rate: float
+    decay: float
+    patience: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows a step has."""
+        return max(1, self.batch // self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a network is built with."""
+
+    width: int
+    layers: int
+    heads: int
+    history: int
+    events: int
+    pauses: int
+    dropout: float
+    id_dropout: float
+
+    def network(self, content: Floats, seen: Mask) -> SequenceNetwork:
+        """A new network over items with this content (items, c)."""
+        space = ItemSpace(
+            torch.from_numpy(content), torch.from_numpy(seen), self.width, self.id_dropout
+        )
+        return SequenceNetwork(
+            space, layers=self.layers, heads=self.heads, history=self.history, events=self.events,
+            pauses=self.pauses, dropout=self.dropout,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of events, (b, l) each: a row may hold the ends and beginnings of several histories."""
+
+    items: Array
+    events: Array
+    pauses: Array
+    owners: Array  # PAD where a row is not full
+    follows: Mask  # does the same user have another event?
+    wanted: Rows  # (m,) the items of those events
+
+
+def fitted(
+    stream: Stream, content: Floats, counts: Array, shape: Shape, rounds: Rounds, seed: int,
+    device: str,
+) -> tuple[Floats, Weights]:  # fmt: skip
+    """Build a network and `train` it; torch's own random numbers stay as they were."""
+    threads = torch.get_num_threads()
+    small = rounds.batch * shape.width < _ALONE
+    try:
+        torch.set_num_threads(1 if small else threads)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = shape.network(content, counts > 0)
+            return train(network, stream, counts, rounds, seed, device)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def train(
+    network: SequenceNetwork, stream: Stream, counts: Array, rounds: Rounds, seed: int, device: str
+) -> tuple[Floats, Weights]:
+    """Fit `network`; returns the items' vectors and the weights of the best epoch.
+
+    `counts` (items,) say how often each item was had. Some users' last events are held out: it
+    stops when their loss has not fallen for `patience` epochs. The same seed on the same number of
+    threads gives the same answer. Raises TrainingError where the loss is not finite.
+    """
+    rng = np.random.default_rng(seed)
+    held = _held(np.diff(stream.offsets), rng)
+    shown = stream.without_last(held)
+    asked = shown.take(np.flatnonzero(held), rounds.history)
+    answers = stream.items[stream.offsets[1:][held] - 1]
+    optimizer, schedule = _optimizer(network.to(device), len(shown.items), rounds)
+    shares, best, waited = _shares(counts), np.inf, 0
+    for epoch in range(rounds.epochs):
+        network.train()
+        for block in _blocks(shown.take(rng.permutation(len(held))), rounds, rng):
+            loss = _loss(network, block, shares, rounds.negatives, rng)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the sequence encoder's loss is {loss.item()}: lower its rate")
+        learnt = exported(network.eval())
+        missed = _missed(*learnt, asked, answers, counts > 0)
+        _log.debug("epoch %d: loss %.4f, held out %.4f", epoch + 1, loss.item(), missed)
+        waited = 0 if missed < best or not len(answers) else waited + 1
+        if waited == 0:
+            best, kept = missed, learnt
+        if waited == rounds.patience:
+            break
+    return kept
+
+
+@torch.no_grad()
+def exported(network: SequenceNetwork) -> tuple[Floats, Weights]:
+    """The items' vectors (items, d) and the weights, gains and scales folded in."""
+    table = network.space(
+        torch.arange(len(network.space.content), device=network.space.content.device)
+    )
+    layers = network.stack
+    heads, size = layers[0].heads, layers[0].answer.in_features // layers[0].heads
+    d = heads * size
+    asks = [(each.ask.weight * each.before_attention.weight).T for each in layers]  # (d, 3 d)
+    gates = [(each.gate.weight * each.before_gate.weight).T for each in layers]
+    weights = Weights(
+        events=_numpy(network.events.weight),
+        pauses=_numpy(network.pauses.weight),
+        asks=_numpy(torch.stack([each[:, :d] * size**-0.5 for each in asks])),
+        tells=_numpy(torch.stack([each[:, d:] for each in asks])),
+        nearness=_numpy(torch.stack([each.nearness for each in layers])),
+        answers=_numpy(torch.stack([each.answer.weight.T for each in layers])),
+        gates=_numpy(torch.stack(gates)),
+        downs=_numpy(torch.stack([each.down.weight.T for each in layers])),
+        point=_numpy((network.point.weight * network.last.weight).T),
+    )
+    return _numpy(table), weights
+
+
+def _numpy(tensor: Tensor) -> Floats:
+    return np.array(tensor.detach().float().cpu().numpy(), np.float32, order="C")
+
+
+def _held(lengths: Array, rng: np.random.Generator) -> Mask:
+    """(users,) whose last event is held out: none with fewer than 3."""
+    able = np.flatnonzero(lengths > 2)
+    held = np.zeros(len(lengths), bool)
+    held[rng.permutation(able)[: min(_HELD, len(able) // 20)]] = True
+    return held
+
+
+def _missed(table: Floats, weights: Weights, asked: Stream, answers: Rows, seen: Mask) -> float:
+    """The mean cross-entropy of the held-out items against all that anybody had."""
+    users = pointed(weights, table, asked.offsets, asked.items, asked.events, asked.pauses)
+    scores = torch.from_numpy(users) @ torch.from_numpy(table).T
+    scores[:, torch.from_numpy(~seen)] = -torch.inf
+    return float(functional.cross_entropy(scores, torch.from_numpy(answers).long()))
+
+
+def _optimizer(
+    network: SequenceNetwork, events: int, rounds: Rounds
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    rows = events // rounds.history + 2  # at the most: the first and the last may be half full
+    steps = -(-rows // rounds.rows) * rounds.epochs
+    groups: list[dict[str, object]] = [{"params": [], "weight_decay": rounds.decay}]
+    groups.append({"params": [], "weight_decay": 0.0})
+    for name, parameter in network.named_parameters():
+        matrix = parameter.ndim > 1 and "nearness" not in name
+        groups[0 if matrix else 1]["params"].append(parameter)  # type: ignore[attr-defined]
+    optimizer = torch.optim.AdamW(groups, lr=rounds.rate, betas=(0.9, 0.98), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rounds.rate, total_steps=steps, pct_start=0.15, cycle_momentum=False
+    )
+    return optimizer, schedule
+
+
+def _shares(counts: Array) -> Array:
+    """(items,) how likely each item is to be drawn: only what somebody had is."""
+    seen = counts > 0
+    shares: Array = _UNIFORM * seen / seen.sum() + (1 - _UNIFORM) * counts / counts.sum()
+    return shares
+
+
+def _drawn(shares: Array, negatives: int, rng: np.random.Generator) -> tuple[Rows, Floats]:
+    """Items (n,), and the logarithm of how often each was to be expected among them."""
+    possible = np.flatnonzero(shares)
+    if len(possible) <= negatives:
+        return possible.astype(np.int32), np.zeros(len(possible), np.float32)
+    edges = np.cumsum(shares[possible])
+    places = np.searchsorted(edges, rng.random(negatives) * edges[-1], side="right")
+    drawn = possible[np.minimum(places, len(possible) - 1)]
+    return drawn.astype(np.int32), np.log(negatives * shares[drawn]).astype(np.float32)
+
+
+def _blocks(stream: Stream, rounds: Rounds, rng: np.random.Generator) -> Iterator[Block]:
+    """The stream cut into rows at a random phase, which are as full as rows can be."""
+    length, n = rounds.history, len(stream.items)
+    size = -(-(n + length) // length) * length
+    ahead = int(rng.integers(length))
+
+    def laid(values: Array, fill: int) -> Array:
+        out = np.full(size + 1, fill, np.int64)
+        out[ahead : ahead + n] = values
+        return out
+
+    owners = laid(ragged.owners(stream.offsets), -1)
+    follows = ((owners[1:] == owners[:-1]) & (owners[1:] >= 0)).reshape(-1, length)
+    items = laid(stream.items, 0)
+    columns = [items, laid(stream.events, 0), laid(stream.pauses, 0), owners]
+    rows = [each[:-1].reshape(-1, length) for each in columns]
+    wanted = items[1:].reshape(-1, length)
+    order = rng.permutation(np.flatnonzero(follows.any(axis=1)))
+    for start in range(0, len(order), rounds.rows):
+        own = order[start : start + rounds.rows]
+        read, events, pauses, owner = (each[own] for each in rows)
+        yield Block(read, events, pauses, owner, follows[own], wanted[own][follows[own]])
+
+
+def _loss(
+    network: SequenceNetwork, block: Block, shares: Array, negatives: int, rng: np.random.Generator
+) -> Tensor:
+    drawn, log_expected = _drawn(shares, negatives, rng)
+    n, m = block.items.size, len(block.wanted)
+    device = network.space.content.device
+
+    def there(values: Array) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    rows, places = np.unique(
+        np.concatenate([block.items.ravel(), block.wanted, drawn]), return_inverse=True
+    )
+    table = network.space(there(rows))  # each item of the step once
+    place = there(places)
+    read, wanted, offered = (
+        # Indexing would add the gradients up in any order; this is deterministic.
+        functional.embedding(own, table) for own in (place[:n], place[n : n + m], place[n + m :])
+    )  # fmt: skip
+    bfloat16 = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    with bfloat16:
+        led = network(
+            read.view(*block.items.shape, -1), there(block.events), there(block.pauses),
+            there(block.owners),
+        )[there(block.follows)]  # fmt: skip
+    same = place[n : n + m, None] == place[n + m :]
+    return sampled_softmax_loss(led.float(), wanted, offered, there(log_expected), same)

@@ -1,0 +1,232 @@
+"""Sequence: its kernel equals the network, its loss the full softmax, and content places items."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.features.catalog import Catalog
+from recsys.features.errors import ArtifactError, DataError, SettingsError, TrainingError
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.sequence import Sequence
+from recsys.retrieval.sequence_kernel import pointed
+from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork, sampled_softmax_loss
+from recsys.retrieval.sequence_training import Rounds, Shape, Stream, exported, train
+from tests.retrieval.contract import RetrieverContract
+from tests.worlds import GROUPS, ITEMS, SIZE, World, log_of, planted, sessions
+
+
+def small(**settings: object) -> Sequence:
+    own = {"width": 16, "heads": 2, "history": 8, "epochs": 12, "batch": 64, "rate": 0.01}
+    return Sequence(**{**own, "dropout": 0.0, "patience": 12, "device": "cpu", **settings})
+
+
+class TestSequence(RetrieverContract):
+    make = staticmethod(small)
+    recall_floor = 0.8
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return planted()
+
+
+@pytest.fixture(scope="module")
+def fitted(world: World) -> Sequence:
+    return small().fit(world.log, world.catalog)
+
+
+@pytest.fixture(scope="module")
+def network() -> SequenceNetwork:
+    torch.manual_seed(0)
+    space = ItemSpace(torch.randn(20, 5), torch.arange(20) < 15, 16, 0.0)
+    network = SequenceNetwork(
+        space, layers=2, heads=2, history=9, events=3, pauses=4, dropout=0.0
+    ).eval()
+    for parameter in network.parameters():  # gains and zeros too
+        torch.nn.init.normal_(parameter, std=0.5)
+    return network
+
+
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_the_kernel_computes_the_network(network: SequenceNetwork, length: int) -> None:
+    rng = np.random.default_rng(length)
+    items, events, pauses = (rng.integers(0, n, (3, length)) for n in (20, 3, 4))
+    with torch.no_grad():
+        expected = network(
+            network.space(torch.from_numpy(items.ravel())).view(3, length, -1),
+            torch.from_numpy(events),
+            torch.from_numpy(pauses),
+            torch.zeros(3, length, dtype=torch.long),
+        )[:, -1]
+    table, weights = exported(network)
+    offsets = np.arange(4, dtype=np.int64) * length
+    found = pointed(
+        weights, table, offsets, items.ravel().astype(np.int32), events.ravel(), pauses.ravel()
+    )
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_histories_in_one_row_do_not_see_one_another(network: SequenceNetwork) -> None:
+    vectors = torch.randn(1, 6, 16)
+    zeros = torch.zeros(1, 6, dtype=torch.long)
+    owners = torch.tensor([[4, 4, 7, 7, 7, -1]])
+    with torch.no_grad():
+        together = network(vectors, zeros, zeros, owners)[0, 2:5]
+        alone = network(vectors[:, 2:5], zeros[:, :3], zeros[:, :3], owners[:, 2:5])[0]
+    torch.testing.assert_close(together, alone)
+
+
+def test_an_event_does_not_read_later_ones(network: SequenceNetwork) -> None:
+    zeros = torch.zeros(1, 5, dtype=torch.long)
+    vectors = torch.randn(1, 5, 16)
+    other = vectors.clone()
+    other[:, 3:] += 1
+    with torch.no_grad():
+        one, two = (network(each, zeros, zeros, zeros)[:, :3] for each in (vectors, other))
+    torch.testing.assert_close(one, two)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12))
+def test_with_every_item_drawn_once_it_is_the_full_softmax(seed: int, items: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table, users = (torch.randn(n, 4, generator=generator) for n in (items, 3))
+    wanted = torch.randint(0, items, (3,), generator=generator)
+    same = wanted[:, None] == torch.arange(items)
+    loss = sampled_softmax_loss(users, table[wanted], table, torch.zeros(items), same)
+    full = torch.nn.functional.cross_entropy(users @ table.T, wanted)
+    torch.testing.assert_close(loss, full)
+
+
+@given(st.integers(0, 1000))
+def test_the_sampled_denominator_is_the_full_one_in_expectation(seed: int) -> None:
+    """Summed over every item that one draw could be, weighed with how likely it is."""
+    rng = np.random.default_rng(seed)
+    table = torch.from_numpy(rng.normal(size=(7, 4)))
+    user = torch.from_numpy(rng.normal(size=(1, 4)))
+    shares, wanted = rng.dirichlet(np.ones(7)) + 1e-3, int(rng.integers(7))
+    shares /= shares.sum()
+    own = user[0] @ table[wanted]
+    expected = 0.0
+    for item in range(7):
+        log_expected = torch.tensor([np.log(shares[item])])
+        same = torch.tensor([[item == wanted]])
+        loss = sampled_softmax_loss(user, table[[wanted]], table[[item]], log_expected, same)
+        expected += shares[item] * float((loss + own).exp())
+    np.testing.assert_allclose(expected, float((user @ table.T).exp().sum()), rtol=1e-6)
+
+
+def test_sampled_gradients_go_to_the_full_ones() -> None:
+    torch.manual_seed(0)
+    table, wanted = torch.randn(30, 4), torch.tensor([3, 11])
+    shares = torch.rand(30) + 0.2
+    shares /= shares.sum()
+    users = torch.randn(2, 4, requires_grad=True)
+    full = torch.autograd.grad(torch.nn.functional.cross_entropy(users @ table.T, wanted), users)[0]
+    drawn = torch.multinomial(shares, 200_000, replacement=True)
+    loss = sampled_softmax_loss(
+        users, table[wanted], table[drawn], (200_000 * shares[drawn]).log(),
+        wanted[:, None] == drawn,
+    )  # fmt: skip
+    torch.testing.assert_close(torch.autograd.grad(loss, users)[0], full, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("circle", [1, 2, 4])
+def test_an_item_that_nobody_had_is_found_by_its_content(world: World, circle: int) -> None:
+    unseen = SIZE * circle + 5
+    log = world.log.where(world.log.item_rows != unseen)
+    found = small(id_dropout=0.3).fit(log, world.catalog)
+    near = sessions(*([SIZE * group + 3, SIZE * group + 4] for group in range(GROUPS)))
+    offered = found.retrieve(near, ITEMS, Allowed.everything(GROUPS, ITEMS)).items
+    places = (offered == unseen).argmax(axis=1)
+    assert (offered == unseen).any(axis=1).all()
+    assert places[circle] < SIZE
+    assert places[circle] < np.delete(places, circle).mean()
+
+
+def test_a_catalogue_without_content(world: World) -> None:
+    bare = Catalog.empty(world.log.items)
+    found = small().fit(world.log, bare).retrieve(world.histories, 5, world.seen)
+    assert world.recall(found.items) > 0.7
+    assert found.items.max() < GROUPS * SIZE
+
+
+def test_few_negatives_learn_too(world: World) -> None:
+    found = small(negatives=20).fit(world.log, world.catalog)
+    assert world.recall(found.retrieve(world.histories, 5, world.seen).items) > 0.7
+
+
+def test_only_the_newest_events_are_read(fitted: Sequence) -> None:
+    old = list(range(20, 29))
+    long, short = fitted.users_of(sessions([*old, *range(8)], list(range(8))))
+    np.testing.assert_array_equal(long, short)
+
+
+def test_an_item_of_which_nothing_is_known_changes_nothing(fitted: Sequence) -> None:
+    both, known = fitted.users_of(sessions([7, ITEMS - 1], [7]))
+    np.testing.assert_array_equal(both, known)
+
+
+def test_the_order_matters(fitted: Sequence) -> None:
+    one, other = fitted.users_of(sessions([3, 4, 5], [5, 4, 3]))
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_a_loss_that_is_not_finite_is_refused() -> None:
+    shape = Shape(
+        width=16, heads=2, layers=1, history=4, events=1, pauses=1, dropout=0.0, id_dropout=0.0
+    )
+    network = shape.network(np.zeros((3, 0), np.float32), np.ones(3, bool))
+    torch.nn.init.constant_(network.point.weight, torch.nan)
+    zeros = np.zeros(3, np.int64)
+    stream = Stream(np.array([0, 3]), np.arange(3, dtype=np.int32), zeros, zeros)
+    rounds = Rounds(1, 8, 4, 8, 0.1, 0.0, 1)
+    with pytest.raises(TrainingError, match="loss is nan"):
+        train(network, stream, np.ones(3, np.int64), rounds, seed=0, device="cpu")
+
+
+def test_vectors_that_are_not_finite_are_refused(world: World) -> None:
+    broken = world.catalog.with_vectors("text", np.full((ITEMS, 3), np.float32(np.nan)))
+    with pytest.raises(DataError, match="must be finite"):
+        small().fit(world.log, broken)
+
+
+def test_a_log_without_a_second_event_is_refused() -> None:
+    log = log_of([0], [1], items=2)
+    with pytest.raises(DataError, match="needs a user with two events"):
+        small().fit(log, Catalog.empty(log.items))
+
+
+def test_unfitted_it_says_so() -> None:
+    with pytest.raises(TrainingError, match="not fitted"):
+        small().users_of(sessions([0]))
+
+
+def test_a_damaged_file_is_refused(fitted: Sequence, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    (tmp_path / "sequence.safetensors").write_bytes(b"{}")
+    with pytest.raises(ArtifactError, match="does not hold a sequence encoder"):
+        small().load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["width", "layers", "heads", "history", "epochs", "negatives"])
+def test_settings_below_1_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be at least 1; got 0"):
+        Sequence(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"width": 36, "heads": 4}, "width must be a multiple of 4 times heads"),
+        ({"dropout": 1.0}, "dropout must be between 0 and 0.9"),
+        ({"rate": -1.0}, "rate must be between 0 and 1"),
+        ({"device": "tpu"}, "device must be one of"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, float], rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        Sequence(**settings)
