@@ -10,7 +10,6 @@ whatever has a file, --fresh skips nothing. A step that fails is named at the en
 """
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -20,15 +19,10 @@ from pathlib import Path
 from benchmarks.comparison import CONTESTS
 from benchmarks.measure import write_results
 from benchmarks.quality import SEEDS
+from benchmarks.versions import CODE, state
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-
-CODE = (
-    *("features", "retrieval", "ranking", "recsys", "benchmarks", "constraints.txt"),
-    *(":!benchmarks/results", ":!benchmarks/tables.py"),
-)
-"""What results hang on; results and tables change while the steps run."""
 
 Stamp = dict[str, object]
 """The code and the arguments that a file of results was made with."""
@@ -98,7 +92,7 @@ def main() -> None:
 def run(step: Step, options: argparse.Namespace, further: list[str]) -> bool:
     """Do one step unless its file is there already; False where it failed."""
     path = step.file(options)
-    stamp: Stamp = {"code": code(), "arguments": [*step.arguments, *further]}
+    stamp: Stamp = {"code": state(CODE), "arguments": [*step.arguments, *further]}
     reason = left_out(step, path, stamp, options)
     print(f"--- {step.label}" + (f": {reason}" if reason else ""), flush=True)
     if reason:
@@ -128,28 +122,6 @@ def left_out(
     if stamp["code"] is not None and json.loads(path.read_text()).get("made_by") == stamp:
         return f"skipped, {path.name} was made by this code"
     return None
-
-
-def code() -> str | None:
-    """The state of `CODE`: the last commit that touched it, and what differs from that.
-
-    None where this is not a checkout of git.
-    """
-    commit = _git("log", "-1", "--format=%h", "--", *CODE)
-    changes = _git("diff", "HEAD", "--", *CODE)
-    new = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
-    if commit is None or changes is None or new is None:
-        return None
-    texts = [Path(HERE.parent, name).read_bytes() for name in new.splitlines()]
-    digest = hashlib.sha256(b"".join([changes.encode(), new.encode(), *texts])).hexdigest()
-    return commit.strip() + (f"-{digest[:8]}" if changes or new else "")
-
-
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(
-        ["git", *arguments], cwd=HERE.parent, capture_output=True, text=True, check=False
-    )
-    return None if done.returncode else done.stdout
 
 
 def _options() -> tuple[argparse.Namespace, list[str]]:

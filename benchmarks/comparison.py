@@ -4,32 +4,37 @@
     python -m benchmarks.comparison --data ml-1m --data-dir DIR [--systems als ease] [--fresh]
 
 Every system runs in a process of its own, one after the other, and leaves its lists in `.bench/`;
-a system whose lists are there for the same settings and code is not run again (--fresh: all are).
+a system whose lists are there for the same settings, data and code is not run again (--fresh: all
+are), and one that failed is not scored.
 All lists are then scored together: the same users, the same metrics, intervals over users, paired
 tests against the engine, and how far each is from its published figure.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.contestant import CONFIGS, OURS, RECTOOLS, held_out, settings_of
+from benchmarks.datasets import SETS
 from benchmarks.machine import machine
 from benchmarks.measure import write_results
 from benchmarks.peers import PEERS
-from recsys.environment import commit
+from benchmarks.versions import CODE, state
 from recsys.evaluation.certainty import Bootstrap, compare, in_words, interval
 from recsys.evaluation.evaluate import lengths
 from recsys.evaluation.held import Held
 from recsys.evaluation.yardstick import Values, Yardstick
-from recsys.features.arrays import Rows
+from recsys.features.arrays import PAD, Rows
+from recsys.features.errors import DataError
 from recsys.settings import EngineSettings
 
 HERE = Path(__file__).parent
@@ -54,7 +59,7 @@ def main() -> None:
     chosen = [name for name in names if name in options.systems]
     failed = [name for name in chosen if not _run(data, name, options)]
     held, _ = held_out(settings, options.data_dir)
-    there = [name for name in names if (_folder(data, name) / "cost.json").exists()]
+    there = [name for name in names if _done(_folder(data, name)) == _key(data, name)]
     results = scored(held, settings, {name: _lists(data, name) for name in there})
     for name in there:
         results["systems"][name] |= _cost(data, name)
@@ -70,6 +75,8 @@ def main() -> None:
 
 def scored(held: Held, settings: EngineSettings, lists: Mapping[str, Rows]) -> dict[str, Any]:
     """Metrics, intervals and comparisons of lists (b, k) per system, for JSON."""
+    for name, items in lists.items():
+        _refuse_repeats(name, items)
     evaluation = settings.evaluation
     yardstick, ks = Yardstick.of(held), lengths(evaluation)
     values = {name: yardstick.values(items, ks) for name, items in lists.items()}
@@ -91,6 +98,15 @@ def scored(held: Held, settings: EngineSettings, lists: Mapping[str, Rows]) -> d
         "intervals": {name: _intervals(own, bootstrap) for name, own in values.items()},
         "comparisons": list(_comparisons(values, f"ndcg@{evaluation.k}", bootstrap)),
     }
+
+
+def _refuse_repeats(name: str, items: Rows) -> None:
+    ordered = np.sort(items, axis=1)
+    repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PAD)).any(axis=1)
+    if repeated.any():
+        raise DataError(
+            f"{name} offers an item twice in {repeated.sum():,} of {len(items):,} lists"
+        )
 
 
 def _intervals(values: Values, bootstrap: Bootstrap) -> dict[str, list[float]]:
@@ -145,7 +161,8 @@ def _run(data: str, system: str, options: argparse.Namespace) -> bool:
     print(f"{system} on {data} ...", flush=True)
     command = [sys.executable, "-m", "benchmarks.contestant", "--data", data]
     command += ["--system", system, "--data-dir", str(options.data_dir), "--out", str(folder)]
-    (folder / "key.json").unlink(missing_ok=True)
+    for name in ("key.json", "cost.json", "lists.npy"):  # nothing old may pass for what failed
+        (folder / name).unlink(missing_ok=True)
     if subprocess.run(command, check=False).returncode:
         return False
     (folder / "key.json").write_text(json.dumps(key))
@@ -153,10 +170,21 @@ def _run(data: str, system: str, options: argparse.Namespace) -> bool:
 
 
 def _key(data: str, system: str) -> dict[str, Any]:
-    """What the lists of a system depend on: for ours the code, for a peer its settings."""
-    if system == OURS:
-        return {"commit": commit()}
-    return {"settings": dict(settings_of(system, data))}
+    """What lists depend on: the settings of the system, the data, the code that makes them."""
+    return {
+        "settings": dict(settings_of(system, data)),
+        "data": SETS[data].fingerprint,
+        "k": lengths(EngineSettings.from_toml(CONFIGS / f"{data}.toml").evaluation)[-1],
+        "code": state(CODE) if system.startswith(OURS) else _peer_code(),
+    }
+
+
+@cache
+def _peer_code() -> str:
+    """A digest of the files that run peers."""
+    paths = [HERE / "contestant.py", *HERE.glob("peers/*.py"), *HERE.glob("rectools/*")]
+    files = sorted(path for path in paths if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def _done(folder: Path) -> Any:

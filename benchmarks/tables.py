@@ -64,7 +64,7 @@ def read(folder: Path, step: str) -> list[Results]:
 
 def quality(results: list[Results]) -> str:
     """The engine on each data set, beside its best source and the best that is published."""
-    head = ["data, protocol", "two-stage NDCG@k", "HR@k", "best single source, NDCG@k"]
+    head = ["data, protocol", "two-stage NDCG@k", "HR@k", "fused NDCG@k", "best source, NDCG@k"]
     return markdown([*head, "published best, NDCG@k", "fit"], map(_quality_row, results))
 
 
@@ -248,6 +248,7 @@ def _quality_row(result: Results) -> list[str]:
         f"{result['data']}, {_protocol(result['protocol'])}, k = {k}",
         two_stage,
         share(systems["two-stage"][hits]),
+        share(systems["fused"][ndcg]),
         f"{best} {share(single[best])}",
         f"{share(published)} ({by})" if published else "",
         f"{result['fit_seconds']:.0f} s",

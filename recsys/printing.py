@@ -186,30 +186,30 @@ def protocol_lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def verdict(result: Mapping[str, Any]) -> str:
-    """The two-stage list beside the single sources, in one sentence: higher, or not, or noise.
+    """The two-stage list beside all others, in one sentence: higher, or not, or noise.
 
     Which of them is better is said only where the paired test is sure of it.
     """
     metric = f"ndcg@{result['protocol']['k']}"
     scores = {name: scores[metric] for name, scores in result["systems"].items()}
     ours = scores.pop("two-stage")
-    if not result["account"]["ranker"]["trained"]:
+    if not result["account"]["ranker"].get("trained", True):
         return "the two-stage list is the fused one: there was no ranker, see below"
-    best = max((name for name in scores if name != "fused"), key=scores.__getitem__, default=None)
-    if best is None:
+    best = max(scores, key=scores.__getitem__, default=None)
+    if best is None or set(scores) == {"fused"}:
         return f"no source answered in every window; the two-stage list reaches NDCG {ours:.4f}"
-    told = f"NDCG {ours:.4f}, the best source, {best}, {scores[best]:.4f}"
+    told = f"NDCG {ours:.4f}, the best of the others, {best}, {scores[best]:.4f}"
     verdicts = {
         each["against"]: each["verdict"]
         for each in result["comparisons"]
-        if each["metric"] == metric and each["against"] != "fused"
+        if each["metric"] == metric
     }
     if verdicts[best] == "worse":
-        return f"the two-stage list does not beat every single source: {told}"
+        return f"the two-stage list is worse than {best}: {told}"
     unsure = [name for name, found in verdicts.items() if found == "inside the noise"]
     if unsure:
         return f"the two-stage list differs inside the noise from {', '.join(unsure)}: {told}"
-    return f"the two-stage list beats every single source: {told}"
+    return f"the two-stage list beats every other list: {told}"
 
 
 def list_tables(lists: pl.DataFrame) -> Iterator[Table]:

@@ -70,18 +70,21 @@ class Fusion:
         """All sources that are named."""
         return {*self.weights, *self.quotas}
 
+    def cut(self, merged: Candidates, least: int = 0) -> Candidates:
+        """Of a union its first `width`, or `least` where that is more."""
+        return merged.top(max(self.width, least)) if self.width else merged
+
     def merged(
         self, lists: Sequence[Candidates], mixture: Mixture | None = None, least: int = 0
     ) -> Candidates:
-        """The union of the lists of several sources for the same queries; as `union`.
+        """The union of the lists of several sources for the same queries, cut; as `union`."""
+        return self.cut(self.united(lists, mixture), least)
 
-        Of a width below `least` so many are kept.
-        """
+    def united(self, lists: Sequence[Candidates], mixture: Mixture | None = None) -> Candidates:
+        """The same before anything is cut off."""
         worths = [self._worth(each.sources[0], each.items.shape[1], mixture) for each in lists]
         merged = union(lists, worths)
-        if any(self.quotas.values()):
-            merged = self._with_quotas(merged)
-        return merged.top(max(self.width, least)) if self.width else merged
+        return self._with_quotas(merged) if any(self.quotas.values()) else merged
 
     def _worth(self, name: str, depth: int, mixture: Mixture | None) -> Array:
         if self.order == "learned" and mixture is not None:

@@ -82,6 +82,13 @@ class Sources:
 
         A source that fails offers nothing: the second value names those that failed.
         """
+        whole, failed = self.united(histories, allowed, least)
+        return self.fusion.cut(whole, least), failed
+
+    def united(
+        self, histories: Histories, allowed: Allowed, least: int = 0
+    ) -> tuple[Candidates, list[str]]:
+        """As `retrieve`, before the settings of the fusion cut anything off."""
         lists: list[Candidates] = []
         failed: list[str] = []
         for member in self.offering:
@@ -92,7 +99,7 @@ class Sources:
                 _log.error("source %r failed and is passed over: %s", member.name, error)
                 lists.append(nothing(histories, member.name))
                 failed.append(member.name)
-        return self.fusion.merged(lists, self.mixture, least), failed
+        return self.fusion.united(lists, self.mixture), failed
 
 
 def nothing(histories: Histories, name: str) -> Candidates:

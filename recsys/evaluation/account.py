@@ -18,6 +18,7 @@ DEEP = 500
 LOST = (
     "on the list",
     "ranked below {k}",
+    "cut by the quota",
     "deeper than every source's depth",
     "found by no source",
     "unknown at the cutoff",
@@ -34,6 +35,7 @@ class Found:
 
     names: tuple[str, ...]  # (s,) the sources
     by: Mask  # (n, s) which positive was among the candidates of which source
+    cut: Mask  # (n,) offered by a source, and left out of the union by its width or quotas
     deep: Mask  # (n,) found by no source, and still within the first `DEEP` of one
     unknown: Mask  # (n,) of an item that had neither an event nor a row in the catalogue
     offered: Array  # (b, s) candidates of each source
@@ -41,8 +43,13 @@ class Found:
     width: Array  # (b,) candidates after the union
 
     @classmethod
-    def of(cls, held: Held, candidates: Candidates, sources: Sequence[Source]) -> "Found":
-        """The account of one block of users; `candidates` are those of all sources."""
+    def of(
+        cls, held: Held, candidates: Candidates, kept: Candidates, sources: Sequence[Source]
+    ) -> "Found":
+        """The account of one block of users.
+
+        `candidates` are those of all sources, `kept` what the ranker is given of them.
+        """
         places = held.chosen.ranks(candidates.items)
         by = (candidates.ranks[held.owners, places] != PAD) & (places != PAD)[:, None]
         offers = candidates.ranks != PAD
@@ -52,11 +59,12 @@ class Found:
         return cls(
             names=candidates.sources,
             by=by,
+            cut=by.any(axis=1) & (held.chosen.ranks(kept.items) == PAD),
             deep=_deeper(held, ~by.any(axis=1) & ~unknown, sources),
             unknown=unknown & ~by.any(axis=1),
             offered=offers.sum(axis=1),
             shared=(flat.T @ flat).astype(np.int64),
-            width=candidates.filled.sum(axis=1),
+            width=kept.filled.sum(axis=1),
         )
 
     def over(self, names: tuple[str, ...]) -> "Found":
@@ -78,6 +86,7 @@ class Found:
         return cls(
             names=parts[0].names,
             by=np.concatenate([part.by for part in parts]),
+            cut=np.concatenate([part.cut for part in parts]),
             deep=np.concatenate([part.deep for part in parts]),
             unknown=np.concatenate([part.unknown for part in parts]),
             offered=np.concatenate([part.offered for part in parts]),
@@ -105,7 +114,7 @@ def account(
     `trained` whether there was a ranker at all.
     """
     positives = np.bincount(owners, minlength=len(ndcg))
-    anywhere: Mask = np.asarray(found.by.any(axis=1))
+    anywhere: Mask = np.asarray(found.by.any(axis=1)) & ~found.cut
     reachable = np.bincount(owners[anywhere], minlength=len(ndcg))
     best = _best(reachable, positives, k)
     return {
@@ -165,10 +174,11 @@ def _lost(
 ) -> dict[str, Any]:
     """Where every positive went; the rows sum to all of them."""
     on_list = (ranks != PAD) & (ranks < k)
-    missed = ~anywhere & ~on_list
+    missed = ~anywhere & ~found.cut & ~on_list
     amounts = (
         int(on_list.sum()),
         int((anywhere & ~on_list).sum()),
+        int((found.cut & ~on_list).sum()),
         int((missed & found.deep).sum()),
         int((missed & ~found.deep & ~found.unknown).sum()),
         int((missed & found.unknown).sum()) + counts["positives_of_unknown_items"],

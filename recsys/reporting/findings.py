@@ -13,10 +13,12 @@ _THIN = "\u202f"  # a narrow space at which no line breaks
 Verdict = Literal["better", "worse", "noise", "untested", "same", "alone", "nothing"]
 
 _RANKED_BELOW, _TOO_DEEP, _NOT_FOUND = "ranked below", "deeper than", "found by no source"
+_CUT = "cut by the quota"
 
 _ADVICE = {
     _NOT_FOUND: "Work on retrieval: no source offers {share} of the positives.",
     _TOO_DEEP: "Work on the depth of the sources: {share} of the positives lie below their cut.",
+    _CUT: "Work on the fusion: its width or quotas cut off {share} of the positives.",
     _RANKED_BELOW: "Work on ranking: {share} of the positives are candidates, but below place {k}.",
 }
 

@@ -23,11 +23,12 @@ OWNERS = np.array([0, 0, 1, 2])
 """The first user chose two items, the others one each."""
 
 
-def found(by: list[list[bool]], deep: Array | None = None) -> Found:
+def found(by: list[list[bool]], cut: Array | None = None) -> Found:
     return Found(
         names=("one", "two"),
         by=np.array(by),
-        deep=np.zeros(4, bool) if deep is None else deep,
+        cut=np.zeros(4, bool) if cut is None else cut,
+        deep=np.zeros(4, bool),
         unknown=np.zeros(4, bool),
         offered=np.array([[2, 1], [2, 1], [2, 1]]),
         shared=np.array([[6, 3], [3, 3]]),
@@ -38,9 +39,9 @@ def found(by: list[list[bool]], deep: Array | None = None) -> Found:
 BY = [[True, False], [True, True], [False, True], [False, False]]
 
 
-def told(ranks: list[int], **counts: int) -> dict[str, object]:
+def told(ranks: list[int], cut: Array | None = None, **counts: int) -> dict[str, object]:
     return account(
-        found(BY),
+        found(BY, cut),
         OWNERS,
         np.array(ranks, np.int32),
         np.array([0.5, 0.0, 0.0]),
@@ -106,6 +107,33 @@ def test_every_positive_is_in_one_row() -> None:
         "of users without a past": 2,
     }
     assert shown["positives"] == sum(rows.values()) == 9
+
+
+def test_what_the_width_cuts_off_is_no_candidate() -> None:
+    """A source still found it: its recall is that at its depth."""
+    shown = told([0, -1, 1, -1], cut=np.array([False, True, False, False]))
+    rows = {row["stage"]: row["positives"] for row in shown["lost"] if row["positives"]}
+    assert rows == {"on the list": 2, "cut by the quota": 1, "found by no source": 1}
+    assert shown["sources"]["one"]["recall"] == told([0, 2, 1, -1])["sources"]["one"]["recall"]
+    assert shown["union"]["recall"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+
+
+def test_a_narrow_union_is_accounted_for() -> None:
+    shop = small_shop()
+    settings = quick_settings()
+    narrow = Engine(settings.model_copy(update={"fusion": {"width": 6}}))
+    whole = Engine(settings)
+    protocol = EvaluationSettings(protocol="time", k=5, share=0.2)
+    log, catalog = whole.read(shop.events, shop.items)
+    cut, full = (evaluate(engine, log, catalog, protocol).account for engine in (narrow, whole))
+    assert {n: s["recall"] for n, s in cut["sources"].items()} == {
+        n: s["recall"] for n, s in full["sources"].items()
+    }
+    rows = [{row["stage"]: row["positives"] for row in each["lost"]} for each in (cut, full)]
+    assert rows[0]["cut by the quota"] > 0 == rows[1]["cut by the quota"]
+    deeper = "deeper than every source's depth"
+    assert rows[0][deeper] == rows[1][deeper]
+    assert cut["union"]["candidates"] <= 6
 
 
 def test_found_over_more_sources_says_that_they_found_nothing() -> None:
