@@ -115,7 +115,9 @@ def adapted(
     if not any(on and tables[name]["depth"] != 0 for name, (on, _) in verdicts.items()):
         verdicts = dict.fromkeys(tables, (True, "no other source is left"))
     decided = {
-        name: {**table, "use": verdicts[name][0], "depth": _depth(table, traits)}
+        name: {**table, "use": True, "depth": _depth(table, traits)}
+        if verdicts[name][0]
+        else {"use": False}
         for name, table in tables.items()
     }
     off = {name: {"use": False} for name in settings.sources if name not in tables}

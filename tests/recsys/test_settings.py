@@ -181,7 +181,7 @@ def test_the_benchmarks_differ_in_their_data_only() -> None:
         ({"als": 5}, "setting 'sources.als'.*dictionary; got 5"),
         ({"content": {"last": 0}}, "last must be at least 1; got 0"),
         (
-            {name: {"depth": 0} for name in ("next", "wide", "als", "content", "popular")},
+            {name: {"depth": 0} for name in DEFAULT_SOURCES},
             "no source offers candidates; give at least one a depth above 0",
         ),
     ],
