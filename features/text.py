@@ -20,6 +20,7 @@ import polars as pl
 from recsys.features.arrays import Array, Floats
 from recsys.features.device import pick
 from recsys.features.errors import DataError, SettingsError
+from recsys.features.text_adapters import Adapters
 from recsys.features.vector_cache import VectorCache, hashes_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class TextEncoder:
     device: str = "auto"
     half: bool = False  # bfloat16: twice as fast, vectors agree to about .99
     cache: Path | None = None  # a folder; None: `default_cache()`
+    adapters: Adapters | None = None  # what tuning added to the model
 
     def __post_init__(self) -> None:
         if self.max_tokens < 3:
@@ -114,6 +116,8 @@ class TextEncoder:
         for path in sorted(self.folder.iterdir()):
             if path.suffix == ".safetensors" or path.name in _SHAPING:
                 digest.update(path.name.encode() + path.read_bytes())
+        if self.adapters is not None:
+            digest.update(self.adapters.fingerprint.encode())
         return digest.hexdigest()
 
     @cached_property
@@ -132,34 +136,43 @@ class TextEncoder:
     def _loaded(self) -> tuple[Any, Any]:
         """(tokenizer, network) on the device."""
         import torch
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
-        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, **local)
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, **_LOCAL)
+        network = self.network()
+        return tokenizer, network.to(torch.bfloat16) if self.half else network
+
+    def network(self) -> Any:
+        """A copy of the model in fp32 on the device, adapters merged, for whoever trains it."""
+        import torch
+        from transformers import AutoModel
+
+        with _quiet_transformers():
             network = AutoModel.from_pretrained(
-                self.folder,
-                use_safetensors=True,
-                dtype=torch.bfloat16 if self.half else torch.float32,
-                **local,
+                self.folder, use_safetensors=True, dtype=torch.float32, **_LOCAL
             )
-        return tokenizer, network.to(pick(self.device)).eval()
+        if self.adapters is not None:
+            self.adapters.merge(network)
+        return network.to(pick(self.device)).eval()
 
     def _computed(self, texts: list[str], advance: Callable[[int], None]) -> Floats:
         """The vectors (n, d) of texts that are not empty."""
         import torch
 
-        tokens = self._tokens(texts)
+        tokens = self.tokens(texts)
         lengths = np.array([len(each) for each in tokens])
         order = np.argsort(-lengths, kind="stable")
         vectors = np.zeros((len(texts), self.dimension), np.float32)
+        _, network = self._loaded
         with torch.inference_mode():
             for batch in _batches(order, lengths, self.batch_tokens):
-                vectors[batch] = self._forward([tokens[i] for i in batch]).cpu().numpy()
+                vectors[batch] = pooled(network, [tokens[i] for i in batch]).cpu().numpy()
                 advance(len(batch))
         return vectors
 
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
+    def tokens(self, texts: list[str]) -> list[list[int]]:
+        """The tokens of each text, cut at `max_tokens`."""
         tokenizer, network = self._loaded
         most = min(self.max_tokens, getattr(network.config, "max_position_embeddings", 1 << 30))
         encoded = tokenizer(
@@ -171,22 +184,23 @@ class TextEncoder:
         )
         return list(encoded["input_ids"])
 
-    def _forward(self, tokens: list[list[int]]) -> torch.Tensor:
-        """Mean over the tokens of each text (b, d), at length 1."""
-        import torch
-        from torch.nn.functional import normalize
-        from torch.nn.utils.rnn import pad_sequence
-
-        _, network = self._loaded
-        ids = pad_sequence([torch.tensor(each) for each in tokens], batch_first=True)
-        lengths = torch.tensor([len(each) for each in tokens])
-        mask = torch.arange(ids.shape[1]) < lengths[:, None]  # (b, t)
-        ids, mask = ids.to(network.device), mask.to(network.device)
-        states = network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (b, t, d)
-        return normalize((states.float() * mask[:, :, None]).sum(dim=1), dim=1)
-
 
 _SHAPING = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+def pooled(network: Any, tokens: list[list[int]]) -> torch.Tensor:
+    """The mean of a model's last states over the tokens of each text (b, d), at length 1."""
+    import torch
+    from torch.nn.functional import normalize
+    from torch.nn.utils.rnn import pad_sequence
+
+    ids = pad_sequence([torch.tensor(each) for each in tokens], batch_first=True)
+    lengths = torch.tensor([len(each) for each in tokens])
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]  # (b, t)
+    ids, mask = ids.to(network.device), mask.to(network.device)
+    states = network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (b, t, d)
+    return normalize((states.float() * mask[:, :, None]).sum(dim=1), dim=1)
 
 
 def _folder(model: str) -> Path:
