@@ -31,6 +31,7 @@ from recsys.printing import (
     table_of,
     verdict,
 )
+from recsys.reporting.findings import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -177,7 +178,8 @@ def fit(
             "notes": engine.notes,
         }
         run.finish(result)
-    said = f"{result['users']:,} users, {result['items']:,} items; the engine is in {out}"
+    size = f"{counted(len(engine.users), 'user')}, {counted(len(engine.items), 'item')}"
+    said = f"{size}; the engine is in {out}"
     output.say(*engine.notes, said, *_run_lines(run))
     output.write(result)
 
@@ -322,7 +324,8 @@ def export(
     with output.progress() as progress:
         done = write_lists(engine, folder, k, users, block, progress)
     output.say(
-        f"{done.rows:,} rows for {done.users:,} users in {done.parts:,} files are in {done.folder}"
+        f"{counted(done.rows, 'row')} for {counted(done.users, 'user')} in "
+        f"{counted(done.parts, 'file')}: {done.folder}"
     )
     output.write({"folder": str(folder), "k": k, **done.counts()})
 
@@ -363,10 +366,15 @@ def _loaded(artifact: Path) -> "Engine":
 
 
 def _seeds(text: str | None) -> list[int]:
+    if text is None:
+        return []
     try:
-        return [] if text is None else [int(each) for each in _split(text)]
+        seeds = [int(each) for each in _split(text)]
     except ValueError:
-        raise SettingsError(f"--seeds must be whole numbers such as 0,1,2; got {text!r}") from None
+        seeds = []
+    if not seeds:
+        raise SettingsError(f"--seeds must be whole numbers such as 0,1,2; got {text!r}")
+    return seeds
 
 
 def _split(text: str) -> list[str]:

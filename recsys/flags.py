@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from recsys.features.errors import SettingsError
-from recsys.settings import EngineSettings
+from recsys.settings import OF_PROTOCOLS, EngineSettings
 
 _TABLES, _COLUMNS, _RUN = "Tables", "Columns", "Run"
 
@@ -108,7 +108,7 @@ def settings_of(flags: Flags, **evaluation: Any) -> EngineSettings:
     catalog = _catalog(flags, values.get("catalog"))
     if catalog is not None:
         values["catalog"] = catalog
-    values["evaluation"] = {**values.get("evaluation", {}), **_said(evaluation)}
+    values["evaluation"] = _evaluation(_said(evaluation), values.get("evaluation", {}))
     tracking = {"folder": flags.runs, "use": False if flags.no_run else None}
     values["tracking"] = {**values.get("tracking", {}), **_said(tracking)}
     values |= _said({"seed": flags.seed, "device": flags.device})
@@ -135,6 +135,13 @@ def _catalog(flags: Flags, values: Mapping[str, Any] | None) -> dict[str, Any] |
     if described:
         raise SettingsError(f"{', '.join(described)}: of which table? Give --items PATH")
     return None
+
+
+def _evaluation(said: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said over those of the file, less what a protocol that was said does not use."""
+    protocol = said.get("protocol")
+    idle = {name for name, users in OF_PROTOCOLS.items() if protocol and protocol not in users}
+    return {**{name: value for name, value in values.items() if name not in idle}, **said}
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:

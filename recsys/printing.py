@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.features.errors import SettingsError
+from recsys.reporting.findings import counted, left_out, listed
 from recsys.whole_files import write_whole
 
 if TYPE_CHECKING:  # the command line answers --help without loading polars
@@ -165,20 +166,19 @@ def protocol_lines(result: Mapping[str, Any]) -> Iterator[str]:
     cut = (
         f", cutoff {about['cutoff']}, last event {about['last_event']}" if "cutoff" in about else ""
     )
-    several = f", {about['windows']} windows" if "windows" in about else ""
-    ranker = result["account"]["ranker"]
+    several = f", {counted(about['windows'], 'window')}" if "windows" in about else ""
+    ranker = result["account"].get("ranker", {})
     of_seed = f", with seed {result['account']['seed']}" if "seed" in result["account"] else ""
-    if ranker["trained"]:
+    if ranker.get("trained"):
         yield (
             f"the ranker reaches NDCG@{k} {ranker[f'ndcg@{k}']:.4f}; the best order of the same "
             f"candidates would reach {ranker[f'best@{k}']:.4f}{of_seed}"
         )
-    yield f"protocol {about['name']}{cut}{several}; k = {k}"
+    held = f", {about['held_share']:.1%} of the events held out" if "held_share" in about else ""
+    yield f"protocol {about['name']}{cut}{several}{held}; k = {k}"
     yield (
-        f"scored: {about['users']:,} users, {about['positives']:,} positives; left out: "
-        f"{about['users_without_past']:,} users without a past, "
-        f"{about['positives_not_allowed']:,} positives that may not be offered and with them "
-        f"{about['users_without_allowed_positives']:,} users"
+        f"scored: {counted(about['users'], 'user')}, {counted(about['positives'], 'positive')}; "
+        f"left out: {listed(left_out(about)) or 'nothing'}"
     )
     yield (
         f"fit {result['fit_seconds']:.1f} s, peak memory {result['peak_memory_bytes'] / 1e9:.2f} GB"

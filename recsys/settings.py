@@ -77,6 +77,16 @@ class TrainingSettings(Settings):
         return self
 
 
+OF_PROTOCOLS: Mapping[str, tuple[str, ...]] = {
+    "share": ("time", "walk-forward"),
+    "date": ("time",),
+    "windows": ("walk-forward",),
+    "fold_users": ("fold-in",),
+    "fold_share": ("fold-in",),
+}
+"""The settings of an evaluation that only some protocols use, and which."""
+
+
 class EvaluationSettings(Settings):
     """How an engine is put to the test."""
 
@@ -103,6 +113,18 @@ class EvaluationSettings(Settings):
     """Of the bootstrap over users that intervals come from."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of these draws and of the users that are held out; that of the engine may vary beside it."""
+
+    @model_validator(mode="after")
+    def _the_protocol_uses_them(self) -> Self:
+        for name in sorted(self.model_fields_set & OF_PROTOCOLS.keys()):
+            value, protocols = getattr(self, name), OF_PROTOCOLS[name]
+            is_default = value == type(self).model_fields[name].default  # as saved settings have it
+            if self.protocol not in protocols and not is_default:
+                raise ValueError(
+                    f"the protocol {self.protocol!r} does not use evaluation.{name} = {value!r}; "
+                    f"of protocols {' and '.join(map(repr, protocols))} do"
+                )
+        return self
 
 
 class TrackingSettings(Settings):

@@ -55,6 +55,7 @@ class _Seen:
 
     held: Held
     about: Mapping[str, Any]
+    notes: tuple[str, ...]
     values: Mapping[str, Values]
     whole: Mapping[str, Mapping[str, float]]
     ranks: Rows  # (n,) places of the positives in the two-stage lists
@@ -87,6 +88,7 @@ def _in_window(
     return _Seen(
         held=held,
         about=window.about,
+        notes=window.notes,
         values={name: yardstick.values(items, ks) for name, items in answers.items.items()},
         whole={name: yardstick.whole(items, ks) for name, items in answers.items.items()},
         ranks=ranks[TWO_STAGE],
@@ -132,6 +134,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
     seconds = {name: sum(each.answers.seconds[name] for each in seen) for name in names}
     counts = _sums([each.held.counts for each in seen])
     failed = [name for each in seen for name in each.answers.failed]
+    beware = [note for each in seen for note in each.notes]
     return Evaluation(
         settings=settings,
         protocol=_protocol(seen, settings, engine, counts),
@@ -146,28 +149,33 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         windows=[_window(each) for each in seen],
         fit_seconds=sum(each.fit_seconds for each in seen),
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        notes=tuple(dict.fromkeys((*engine.notes, *_said(failed)))),
+        notes=tuple(dict.fromkeys((*engine.notes, *beware, *_said(failed)))),
     )
 
 
 def _protocol(
     seen: Sequence[_Seen], settings: EvaluationSettings, engine: "Engine", counts: dict[str, int]
 ) -> dict[str, Any]:
-    users = np.concatenate([each.held.histories.users for each in seen])
-    several = (
-        {"windows": len(seen), "distinct_users": len(np.unique(users))} if len(seen) > 1 else {}
-    )
     return {
         "name": settings.protocol,
         **seen[0].about,
-        **({"last_event": seen[-1].about["last_event"]} if several else {}),
-        **several,
+        **(_of_several(seen) if len(seen) > 1 else {}),
         **counts,
         "items": seen[-1].held.counts["items"],
         "k": settings.k,
         "at": lengths(settings),
         "targets": list(settings.targets),
         "seed": engine.settings.seed,
+    }
+
+
+def _of_several(seen: Sequence[_Seen]) -> dict[str, Any]:
+    users = np.concatenate([each.held.histories.users for each in seen])
+    return {
+        "last_event": seen[-1].about["last_event"],
+        "held_share": sum(each.about["held_share"] for each in seen),
+        "windows": len(seen),
+        "distinct_users": len(np.unique(users)),
     }
 
 

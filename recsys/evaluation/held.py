@@ -52,6 +52,8 @@ class Held:
             "positives_unavailable": unavailable,
             "positives_had_before": forbidden - unavailable,
             "positives_of_unknown_items": window.unknown,
+            "users_of_unknown_items": window.unknown_users,
+            "users_without_target": window.without_target,
         }
         return cls(
             past=moment.past,

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.errors import DataError, SettingsError
@@ -25,6 +27,9 @@ class Window:
     events: tuple[str, ...]  # what the codes of `moment.chosen.events` mean
     about: Mapping[str, Any]  # its cutoff, or how users were drawn
     unknown: int = 0  # positives of items that the log has not: nothing could offer them
+    unknown_users: int = 0  # users with a past all of whose positives are such
+    without_target: int = 0  # users of whom something was held out, but no target
+    notes: tuple[str, ...] = ()  # what to beware of
 
 
 def windows(
@@ -41,7 +46,9 @@ def windows(
     if settings.protocol == "given" and test is None:
         raise SettingsError("the protocol 'given' needs the other half: [evaluation.test] path")
     cut = _PROTOCOLS[settings.protocol]
-    targets = _targets(log, settings.targets)
+    of_both = log.events if test is None else (*log.events, *test.events)
+    _check_targets(settings.targets, of_both if settings.protocol == "given" else log.events)
+    targets = _mask(log.events, settings.targets)
     for window in cut(log, settings, targets, test):
         if not len(window.moment.past):
             raise DataError(f"the protocol {settings.protocol!r} leaves nothing to learn from")
@@ -62,14 +69,16 @@ def _last_item(
     past, last = log.split_last(1)
     alone = int((log.counts == 1).sum())  # users whose only event stays in the past
     found = moment(past, last, targets=targets)
-    yield Window(replace(found, left_out=found.left_out + alone), log.events, {})
+    found = replace(found, left_out=found.left_out + alone)
+    yield Window(found, log.events, {}, without_target=_without_target(last, targets))
 
 
 def _time(
     log: Interactions, settings: EvaluationSettings, targets: Mask | None, _: Interactions | None
 ) -> Iterator[Window]:
     _needs_clock(log, settings)
-    yield _between(log, _cutoff(log, settings), None, targets)
+    asked = settings.share if settings.date is None else None
+    yield _between(log, _cutoff(log, settings), None, targets, asked)
 
 
 def _walk_forward(
@@ -83,8 +92,14 @@ def _walk_forward(
         int(np.quantile(log.times, 1 - step * share, method="nearest"))
         for step in range(steps, 0, -1)
     ]
+    same = sorted({_said(cut) for cut, after in pairwise(cuts) if cut == after})
+    if same:
+        raise DataError(
+            f"windows of the protocol 'walk-forward' coincide at {', '.join(same)}: too many "
+            "events have one time; set fewer windows or a larger share, or give a finer time"
+        )
     for start, end in zip(cuts, [*cuts[1:], None], strict=True):
-        yield _between(log, start, end, targets)
+        yield _between(log, start, end, targets, share)
 
 
 def _given(
@@ -92,15 +107,26 @@ def _given(
 ) -> Iterator[Window]:
     if test is None:
         raise SettingsError("the protocol 'given' needs the other half: [evaluation.test] path")
-    future, unknown_users, unknown_items = _in_rows_of(log, test, settings.targets)
+    wanted = _mask(test.events, settings.targets)
+    without_target = _without_target(test, wanted)
+    if wanted is not None:
+        test = test.where(wanted[test.event_codes])
+    future, strangers, unknown = _in_rows_of(log, test)
     found = moment(log, future, now=_last_times(log))
-    users, positives = unknown_users
     found = replace(
         found,
-        left_out=found.left_out + users,
-        left_out_positives=found.left_out_positives + positives,
+        left_out=found.left_out + strangers[0],
+        left_out_positives=found.left_out_positives + strangers[1],
     )
-    yield Window(found, future.events, {}, unknown_items)
+    yield Window(
+        moment=found,
+        events=future.events,
+        about={},
+        unknown=unknown[1],
+        unknown_users=unknown[0],
+        without_target=without_target,
+        notes=_overlap(log, future),
+    )
 
 
 def _fold_in(
@@ -119,13 +145,14 @@ def _fold_in(
     of_held = log.where(held)
     known = _drawn(of_held, settings.fold_share, rng)
     history, future = of_held.where(known), of_held.where(~known)
+    without_target = _without_target(future, targets)
     if targets is not None:
         future = future.where(targets[future.event_codes])
     users = future.active_users()
     histories = Histories.of(history, users, _last_times(history)[users])
     found = Moment(log.where(~held), histories, chosen_by(future, users), 0, 0)
     about = {"held_out_users": len(users), "folded_in": settings.fold_share}
-    yield Window(found, log.events, about)
+    yield Window(found, log.events, about, without_target=without_target)
 
 
 _PROTOCOLS: Mapping[str, Callable[..., Iterator[Window]]] = {
@@ -137,15 +164,41 @@ _PROTOCOLS: Mapping[str, Callable[..., Iterator[Window]]] = {
 }
 
 
-def _between(log: Interactions, start: int, end: int | None, targets: Mask | None) -> Window:
-    """What came before `start` against what came from then on, until `end`."""
+def _between(
+    log: Interactions, start: int, end: int | None, targets: Mask | None, asked: float | None
+) -> Window:
+    """What came before `start` against what came from then on, until `end`.
+
+    `asked` is the share of the events that this should be.
+    """
     past, future = log.split_at(start)
     if end is not None:
         future = future.split_at(end)[0]
     if not len(past) or not len(future):
         raise DataError(f"the cutoff {_said(start)} leaves one side without events")
-    about = {"cutoff": _said(start), "last_event": _said(future.times.max())}
-    return Window(moment(past, future, start, targets), log.events, about)
+    held = len(future) / len(log)
+    return Window(
+        moment=moment(past, future, start, targets),
+        events=log.events,
+        about={
+            "cutoff": _said(start),
+            "last_event": _said(future.times.max()),
+            "held_share": held,
+        },
+        without_target=_without_target(future, targets),
+        notes=_more_than(asked, held, start, int((future.times == start).sum())),
+    )
+
+
+def _more_than(asked: float | None, held: float, start: int, at_once: int) -> tuple[str, ...]:
+    """A note where events of one time, which no cut can part, make far more than was asked."""
+    if asked is None or held <= 2 * asked or at_once == 1:
+        return ()
+    return (
+        f"a share of {asked:.1%} of the events was asked for, and {held:.1%} are held out from "
+        f"{_said(start)} on: {at_once:,} events have that very time; set a date, or give a finer "
+        "time",
+    )
 
 
 def _drawn(log: Interactions, share: float, rng: np.random.Generator) -> Mask:
@@ -160,11 +213,13 @@ def _drawn(log: Interactions, share: float, rng: np.random.Generator) -> Mask:
 
 
 def _in_rows_of(
-    log: Interactions, test: Interactions, targets: tuple[str, ...]
-) -> tuple[Interactions, tuple[int, int], int]:
-    """`test` in the rows of `log`; (users, positives) that `log` does not know; unknown items."""
-    if targets:
-        test = test.where(_targets(test, targets)[test.event_codes])  # type: ignore[index]
+    log: Interactions, test: Interactions
+) -> tuple[Interactions, tuple[int, int], tuple[int, int]]:
+    """`test` in the rows of `log`, and what has none there, as (users, positives).
+
+    First users that `log` does not know and their positives, then the others' positives of items
+    that it does not know and the users who have no other positives.
+    """
     users = log.users.rows(test.users.ids)[test.user_rows]
     items = log.items.rows(test.items.ids)[test.item_rows]
     stranger = users == PAD
@@ -182,7 +237,23 @@ def _in_rows_of(
         weights=test.weights[kept],
     )
     strangers = len(np.unique(test.user_rows[stranger])), _pairs(test, stranger)
-    return future, strangers, _pairs(test, unknown)
+    lost = np.setdiff1d(users[unknown], users[kept])
+    return future, strangers, (len(lost), _pairs(test, unknown))
+
+
+def _overlap(log: Interactions, future: Interactions) -> tuple[str, ...]:
+    """A note where events of the future, in the rows of the log, stand in the log too."""
+    timed = log.clock == future.clock == "time"
+    columns = ["user_rows", "item_rows", *(["times"] if timed else [])]
+    held, known = (pl.DataFrame({c: getattr(e, c) for c in columns}) for e in (future, log))
+    n = len(held.join(known, on=columns, how="semi"))
+    if not n:
+        return ()
+    same = "user, item and time" if timed else "user and item"
+    return (
+        f"{n:,} of {len(future):,} test events stand in the log too, with the same {same}: they "
+        "are learnt from, unless the split is mended",
+    )
 
 
 def _pairs(log: Interactions, some: Mask) -> int:
@@ -221,10 +292,22 @@ def _said(time_: Any) -> str:
     return datetime.fromtimestamp(int(time_) / 1e6, UTC).isoformat()
 
 
-def _targets(log: Interactions, names: tuple[str, ...]) -> Mask | None:
-    if not names:
-        return None
-    unknown = set(names) - set(log.events)
+def _check_targets(names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = set(names) - set(known)
     if unknown:
-        raise DataError(f"unknown target events {sorted(unknown)}; the log has {list(log.events)}")
-    return np.array([name in names for name in log.events])
+        raise DataError(
+            f"unknown target events {sorted(unknown)}; the log has {list(dict.fromkeys(known))}"
+        )
+
+
+def _mask(events: tuple[str, ...], names: tuple[str, ...]) -> Mask | None:
+    """(events,) which of them are targets; None where all are."""
+    return np.array([name in names for name in events]) if names else None
+
+
+def _without_target(future: Interactions, targets: Mask | None) -> int:
+    """How many users of `future` have no target in it."""
+    if targets is None:
+        return 0
+    aimed = future.where(targets[future.event_codes])
+    return len(future.active_users()) - len(aimed.active_users())

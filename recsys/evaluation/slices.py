@@ -31,7 +31,7 @@ _POPULARITIES = {
     "100 events and more": 100,
 }
 _AGES = {
-    "new: no event before": PAD,
+    "new: no event by the user's moment": PAD,
     "under 7 days": 0,
     "7-30 days": 7,
     "31-180 days": 31,
@@ -75,7 +75,8 @@ def slicings(
     """The ways to slice what was chosen (n positives) that the data allow.
 
     History length, item popularity (events in `past`), item age (whole days from the item's first
-    event in `past` to the user's moment, where the log has a clock), category (the first column of
+    event in `past` to the user's moment, where the log has a clock; new where it comes after that
+    moment, though the item may be popular later), category (the first column of
     categories) and event (where `events` are given, or the positives have several). `events` are
     the names that their codes stand for, by default those of `past`. `categories` are the codes to
     show, by default `most_chosen` here: give those of all windows where slices are to be pooled.

@@ -1,6 +1,6 @@
 """What an evaluation says in words: which list wins, how it was measured, what to work on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,22 @@ _CUTS = {
 
 _LEFT_OUT = {
     "users_without_past": ("user without a past", "users without a past"),
+    "positives_without_past": (
+        "positive of users without a past",
+        "positives of users without a past",
+    ),
+    "users_without_target": (
+        "user of whom no target was held out",
+        "users of whom no target was held out",
+    ),
+    "users_of_unknown_items": (
+        "user who chose only items that the log has not",
+        "users who chose only items that the log has not",
+    ),
+    "positives_of_unknown_items": (
+        "positive of an item that the log has not",
+        "positives of items that the log has not",
+    ),
     "users_without_allowed_positives": (
         "user who chose nothing that might be offered",
         "users who chose nothing that might be offered",
@@ -208,10 +224,10 @@ def day(moment: str | None) -> str:
 def _counted(outcome: Outcome) -> Iterator[str]:
     protocol = outcome.protocol
     counts = [
-        f"{count:,} {noun if count != 1 else noun[:-1]}"
+        counted(count, noun)
         for count, noun in (
-            (protocol.users or outcome.users, "users"),
-            (protocol.positives, "positives"),
+            (protocol.users or outcome.users, "user"),
+            (protocol.positives, "positive"),
         )
         if count is not None
     ]
@@ -219,7 +235,7 @@ def _counted(outcome: Outcome) -> Iterator[str]:
         return
     said = "Scored were " + " with ".join(counts)
     if protocol.items is not None:
-        said += f", all {protocol.items:,} items ranked"
+        said += f", all {counted(protocol.items, 'item')} ranked"
     yield f"{said}, lists of {outcome.k}{_seeds(protocol.seed)}."
 
 
@@ -235,8 +251,18 @@ def _left_out(protocol: Protocol) -> str:
     known = {key: getattr(protocol, key) for key in _LEFT_OUT}
     if all(count is None for count in known.values()):
         return "What was left out is not said."
-    parts = [f"{n:,} {_LEFT_OUT[key][n != 1]}" for key, n in known.items() if n]
+    parts = left_out(known)
     return f"Left out: {listed(parts)}." if parts else "Nothing was left out."
+
+
+def left_out(counts: Mapping[str, Any]) -> list[str]:
+    """What was left out, a part for each count of a protocol that is not 0."""
+    return [f"{n:,} {said[n != 1]}" for key, said in _LEFT_OUT.items() if (n := counts.get(key))]
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of what a noun names, whose plural takes an s."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:

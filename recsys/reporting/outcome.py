@@ -56,6 +56,10 @@ class Protocol(Part):
     positives: int | None = None
     items: int | None = None
     users_without_past: int | None = None
+    positives_without_past: int | None = None
+    users_without_target: int | None = None
+    users_of_unknown_items: int | None = None
+    positives_of_unknown_items: int | None = None
     users_without_allowed_positives: int | None = None
     positives_not_allowed: int | None = None
     cutoff: str | None = None

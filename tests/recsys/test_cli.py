@@ -19,6 +19,7 @@ from recsys.features.errors import (
     SettingsError,
     TrainingError,
 )
+from recsys.flags import Flags, settings_of
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"faiss", "implicit", "numba", "polars", "torch", "transformers"}
@@ -138,7 +139,7 @@ def test_fit_recommend_similar_export(run: Any, shop_folder: Path, tmp_path: Pat
         "export", engine, tmp_path / "lists", "--users-file", tmp_path / "users.txt", "-k", 2
     )
     assert exported.code == Exit.OK
-    assert "4 rows for 2 users in 1 files" in exported.out
+    assert "4 rows for 2 users in 1 file: " in exported.out
     assert len(pl.read_parquet(tmp_path / "lists" / "part-00000.parquet")) == 4
 
 
@@ -203,6 +204,17 @@ def test_evaluate_from_a_file_and_from_flags(run: Any, shop_folder: Path) -> Non
     assert "ndcg@5" in ran.json["systems"]["fused"]
 
 
+def test_a_protocol_of_a_flag_sets_aside_what_the_file_says_of_another(
+    shop_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "dated.toml"
+    said = 'protocol = "time"\ndate = "2024-01-01"\nk = 5'
+    file.write_text((shop_folder / "shop.toml").read_text().replace('protocol = "time"', said))
+    settings = settings_of(Flags(config=file), protocol="last-item")
+    assert (settings.evaluation.date, settings.evaluation.k) == (None, 5)
+    assert settings_of(Flags(config=file), protocol="time").evaluation.date == "2024-01-01"
+
+
 def test_evaluate_of_several_seeds_shows_means(run: Any, shop_folder: Path, tmp_path: Path) -> None:
     config = ["evaluate", shop_folder / "shop.toml", "--data-dir", shop_folder]
     ran = run(*config, "--seeds", "0,1", "--json", tmp_path / "runs.json")
@@ -220,6 +232,8 @@ def test_evaluate_of_several_seeds_shows_means(run: Any, shop_folder: Path, tmp_
     [
         (["--seeds", "0,one"], "--seeds must be whole numbers"),
         (["--seeds", "1,1"], "seeds must differ"),
+        (["--seeds", ","], "--seeds must be whole numbers"),
+        (["--protocol", "last-item", "--date", "2010-11-01"], "does not use evaluation.date"),
         (["--seed", "-1"], "setting 'seed'"),
         (["--share", "2"], "setting 'evaluation.share'"),
         (["--order", "a", "--time", "b"], "time and order exclude one another"),

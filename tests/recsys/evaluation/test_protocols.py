@@ -35,6 +35,16 @@ def dated(days: dict[str, list[tuple[str, int]]]) -> Interactions:
     return Engine(settings).read(frame)[0]
 
 
+def acts(*rows: tuple[str, str, str, int]) -> Interactions:
+    """A log of (user, item, event, day)."""
+    events = [
+        (user, item, event, datetime(2024, 1, day, tzinfo=UTC)) for user, item, event, day in rows
+    ]
+    frame = pl.DataFrame(events, schema=["user_id", "item_id", "event", "at"], orient="row")
+    columns = EngineSettings.parse({"interactions": {"time": "at", "event": "event"}}).interactions
+    return read_interactions(frame, columns)[0]
+
+
 def cut(log: Interactions, test: Interactions | None = None, **settings: object) -> list[Window]:
     return list(windows(log, EvaluationSettings.parse(settings), test))
 
@@ -165,3 +175,114 @@ def test_who_is_folded_in_depends_on_the_evaluations_seed() -> None:
 def test_folding_in_needs_users_with_two_events() -> None:
     with pytest.raises(DataError, match="of 0 that is nobody"):
         cut(log_of({"ann": "a", "bob": "b"}), protocol="fold-in")
+
+
+BOUGHT = acts(
+    ("ann", "a", "view", 1),
+    ("ann", "b", "purchase", 2),
+    ("bob", "a", "purchase", 1),
+    ("bob", "b", "view", 2),
+    ("cat", "a", "purchase", 1),
+)
+
+
+def test_users_whose_last_event_is_no_target_are_counted() -> None:
+    (window,) = cut(BOUGHT, targets=["purchase"])
+    assert chosen(window) == {"ann": "b"}
+    assert window.without_target == 1  # bob
+    assert window.moment.left_out == 1  # cat, whose only event stays in the past
+    assert cut(BOUGHT)[0].without_target == 0
+
+
+def test_users_folded_in_without_a_target_are_counted() -> None:
+    rows = [(f"user {n}", item, "view", day) for n in range(8) for day, item in enumerate("abc", 1)]
+    log = acts(*rows, ("late", "a", "purchase", 1), ("late", "b", "purchase", 2))
+    (window,) = cut(log, protocol="fold-in", fold_users=0.9, targets=["purchase"])
+    assert window.about["held_out_users"] + window.without_target == 8
+    assert window.without_target >= 7
+
+
+def test_users_who_did_something_after_a_cutoff_but_no_target_are_counted() -> None:
+    (window,) = cut(BOUGHT, protocol="time", date="2024-01-02", targets=["purchase"])
+    assert chosen(window) == {"ann": "b"}
+    assert window.without_target == 1
+
+
+def test_users_who_chose_only_unknown_items_are_counted() -> None:
+    log = log_of(WORDS)
+    other = orders({"ann": "ze", "bob": "az", "dan": "z", "eve": "z"})
+    test, _ = read_interactions(other, ordered_settings().interactions)
+    (window,) = cut(log, test, protocol="given")
+    assert chosen(window) == {"bob": "a"}
+    assert window.unknown == 4
+    assert window.unknown_users == 2  # ann and dan; eve has no past
+    assert window.moment.left_out == 1
+
+
+def test_targets_that_only_the_other_half_has() -> None:
+    log = acts(("ann", "a", "view", 1), ("bob", "b", "view", 1), ("bob", "c", "view", 2))
+    test = acts(("ann", "b", "purchase", 3), ("bob", "a", "view", 3))
+    (window,) = cut(log, test, protocol="given", targets=["purchase"])
+    assert chosen(window) == {"ann": "b"}
+    assert window.without_target == 1
+    with pytest.raises(DataError, match=r"unknown target events \['buy'\]; the log has \['view'"):
+        cut(log, test, protocol="given", targets=["buy"])
+    with pytest.raises(DataError, match=r"unknown target events \['buy'\]"):
+        cut(log, test, targets=["buy"])
+
+
+def test_test_events_that_stand_in_the_log_too_are_noted() -> None:
+    log = acts(("ann", "a", "view", 1), ("ann", "b", "view", 2), ("bob", "b", "view", 1))
+    test = acts(("ann", "b", "view", 2), ("ann", "a", "view", 3), ("bob", "a", "view", 1))
+    (window,) = cut(log, test, protocol="given")
+    (note,) = window.notes  # that ann comes back to a on day 3 is no overlap
+    assert note.startswith("1 of 3 test events stand in the log too, with the same user, item and")
+    untimed, _ = read_interactions(pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["a", "a"]}))
+    (note,) = cut(log, untimed, protocol="given")[0].notes
+    assert note.startswith("1 of 2 test events stand in the log too, with the same user and item:")
+    assert cut(log, acts(("bob", "a", "view", 3)), protocol="given")[0].notes == ()
+
+
+TIED = {"ann": [("a", 1), ("b", 9)], "bob": [("b", 2), ("a", 9)], "cat": [("c", 3), ("a", 9)]}
+
+
+def test_a_share_that_ties_make_far_larger_is_noted() -> None:
+    (window,) = cut(dated(TIED), protocol="time", share=0.2)
+    assert window.about["held_share"] == 0.5
+    (note,) = window.notes
+    assert "20.0% of the events was asked for, and 50.0% are held out" in note
+    assert "3 events have that very time" in note
+    assert cut(dated(TIED), protocol="time", share=0.3)[0].notes == ()
+    assert cut(dated(TIED), protocol="time", date="2024-01-09")[0].notes == ()
+
+
+def test_windows_that_coincide_are_an_error() -> None:
+    with pytest.raises(
+        DataError, match=r"coincide at 2024-01-09T00.*set fewer windows or a larger"
+    ):
+        cut(dated(TIED), protocol="walk-forward", windows=2, share=0.2)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "setting", "users"),
+    [
+        ("last-item", {"date": "2024-01-01"}, "'time' do"),
+        ("walk-forward", {"date": "2024-01-01"}, "'time' do"),
+        ("fold-in", {"share": 0.2}, "'time' and 'walk-forward' do"),
+        ("time", {"windows": 2}, "'walk-forward' do"),
+        ("given", {"fold_users": 0.2}, "'fold-in' do"),
+        ("last-item", {"fold_share": 0.5}, "'fold-in' do"),
+    ],
+)
+def test_a_setting_that_the_protocol_does_not_use_is_an_error(
+    protocol: str, setting: dict[str, object], users: str
+) -> None:
+    (name,) = setting
+    match = f"the protocol '{protocol}' does not use evaluation.{name} = .*; of protocols {users}"
+    with pytest.raises(SettingsError, match=match):
+        EvaluationSettings.parse({"protocol": protocol, **setting})
+
+
+def test_settings_that_name_every_default_are_no_error() -> None:
+    for settings in (EvaluationSettings(), EvaluationSettings(protocol="time", date="2024-01-01")):
+        assert EvaluationSettings.parse(settings.model_dump()) == settings

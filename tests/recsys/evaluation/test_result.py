@@ -14,7 +14,8 @@ def of_shop(seed: int = 0, **settings: object) -> Evaluation:
     shop = small_shop()
     engine = Engine(quick_settings(seed=seed))
     log, catalog = engine.read(shop.events, shop.items)
-    protocol = {"protocol": "time", "share": 0.2, "k": 5, "at": [1], "draws": 200, **settings}
+    cut = {"protocol": "time", "share": 0.2} if "protocol" not in settings else {}
+    protocol = {**cut, "k": 5, "at": [1], "draws": 200, **settings}
     return evaluate(engine, log, catalog, EvaluationSettings.parse(protocol))
 
 
@@ -88,6 +89,9 @@ def test_windows_are_pooled_and_told_one_by_one() -> None:
     lost = found.account["lost"]
     assert sum(row["positives"] for row in lost) == found.account["positives"]
     assert windows[0]["cutoff"] < windows[1]["cutoff"]
+    shares = [window["held_share"] for window in windows]
+    assert told["protocol"]["held_share"] == pytest.approx(sum(shares))
+    assert shares == pytest.approx([0.15, 0.15], abs=0.01)
 
 
 def test_folded_in_users_are_scored() -> None:

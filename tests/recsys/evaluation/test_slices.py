@@ -91,7 +91,7 @@ def test_by_the_length_of_the_history() -> None:
     ("way", "late", "fresh"),
     [
         ("item popularity", "1-9 events", "no events"),
-        ("item age", "under 7 days", "new: no event before"),
+        ("item age", "under 7 days", "new: no event by the user's moment"),
         ("category", "shoes", "hats"),
         ("event", "view", "purchase"),
     ],
@@ -116,7 +116,7 @@ def test_an_item_without_a_category() -> None:
         (31, "31-180 days"),
         (180.9, "31-180 days"),
         (181, "more than 180 days"),
-        (-1, "new: no event before"),
+        (-1, "new: no event by the user's moment"),
     ],
 )
 def test_the_age_of_an_item_is_counted_at_the_users_moment(days: float, name: str) -> None:
