@@ -151,6 +151,7 @@ class Sequence:
 
     def load(self, folder: Path) -> Self:
         """Read what `save` wrote; raises ArtifactError where it is damaged or made otherwise."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
@@ -158,7 +159,7 @@ class Sequence:
             arrays = load_file(folder / "sequence.safetensors")
             table, weights = arrays.pop("table"), Weights(**arrays)
             history = weights.nearness.shape[2]
-        except Exception as error:  # safetensors has an error of its own kind
+        except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
             raise ArtifactError(f"{folder} does not hold a sequence encoder: {error}") from error
         if history != self.history:
             raise ArtifactError(f"{folder} reads {history} events, the settings {self.history}")
