@@ -28,7 +28,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "wide": {"kind": "covisit", "window": 20, "backward": 1.0},
     "als": {"kind": "als"},
     "content": {"kind": "content"},
-    "graph": {"kind": "graph-filter"},
+    "near": {"kind": "knn"},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
     "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},
