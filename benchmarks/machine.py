@@ -1,5 +1,6 @@
 """What a figure was measured on: machine, versions, commit, command."""
 
+import os
 import platform
 import sys
 from datetime import UTC, datetime
@@ -21,5 +22,10 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()}, CPython {platform.python_version()}",
         "versions": versions(*_PACKAGES),
         "commit": commit() or "unknown",
-        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *_arguments()]),
     }
+
+
+def _arguments() -> list[str]:
+    """As they were given, paths as seen from here: results name no folder of a machine."""
+    return [os.path.relpath(each) if Path(each).is_absolute() else each for each in sys.argv[1:]]
