@@ -68,14 +68,20 @@ class Fitted:
     ) -> Ranked:
         """Both stages: at most `k` items for each history, from the candidates for `least`."""
         candidates, failed = self.candidates(histories, allowed, k if least is None else least)
+        return self.ordered(histories, candidates, failed, k)
+
+    def ordered(
+        self, histories: Histories, candidates: Candidates, failed: Sequence[str], k: int
+    ) -> Ranked:
+        """Stage two: at most `k` of the candidates; `failed` are sources that offered none."""
         known = histories.lengths > 0
         if self.ranker is None or failed or not known.any():
-            return self._fused(candidates, k, failed)
+            return self.fused(candidates, k, failed)
         try:
             features, names = self.features(histories, candidates)
         except PASSING as error:
             _log.error("features failed and lists are fused by rank: %s", error)
-            return self._fused(candidates, k, ["one, while it gave scores"])
+            return self.fused(candidates, k, ["one, while it gave scores"])
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused_scores(candidates))
         places = order(scores)
@@ -84,13 +90,8 @@ class Fitted:
             return Ranked(candidates.at(places[:, :k]), top[:, :k], known, ())
         return Ranked(*_once(self.variants, candidates.at(places), top, k), known, ())
 
-    def fused(self, histories: Histories, allowed: Allowed, k: int, least: int) -> Ranked:
-        """Stage one alone: at most `k` items in fused order, from the candidates for `least`."""
-        candidates, _ = self.candidates(histories, allowed, least)
-        return self._fused(candidates, k, ())
-
-    def _fused(self, candidates: Candidates, k: int, failed: Sequence[str]) -> Ranked:
-        """The order of the union, where there is no ranker to ask."""
+    def fused(self, candidates: Candidates, k: int, failed: Sequence[str] = ()) -> Ranked:
+        """Stage one alone: at most `k` of the candidates, in the order of the union."""
         nobody = np.zeros(len(candidates), bool)
         top, scores = candidates, fused_scores(candidates)
         if self.variants is not None:

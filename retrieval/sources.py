@@ -34,6 +34,15 @@ class Source:
     def name(self) -> str:
         return self.retriever.name
 
+    def offer(self, histories: Histories, allowed: Allowed, least: int = 0) -> Candidates | None:
+        """Its candidates to its depth, or to `least` if that is more; None where it fails."""
+        k = min(max(self.depth, least), len(allowed.mask))
+        try:
+            return self.retriever.retrieve(histories, k, allowed)
+        except PASSING as error:
+            _log.error("source %r failed and is passed over: %s", self.name, error)
+            return None
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -89,17 +98,17 @@ class Sources:
         self, histories: Histories, allowed: Allowed, least: int = 0
     ) -> tuple[Candidates, list[str]]:
         """As `retrieve`, before the settings of the fusion cut anything off."""
-        lists: list[Candidates] = []
-        failed: list[str] = []
-        for member in self.offering:
-            k = min(max(member.depth, least), len(allowed.mask))
-            try:
-                lists.append(member.retriever.retrieve(histories, k, allowed))
-            except PASSING as error:
-                _log.error("source %r failed and is passed over: %s", member.name, error)
-                lists.append(nothing(histories, member.name))
-                failed.append(member.name)
-        return self.fusion.united(lists, self.mixture), failed
+        offers = [member.offer(histories, allowed, least) for member in self.offering]
+        failed = [m.name for m, own in zip(self.offering, offers, strict=True) if own is None]
+        return self.joined(offers, histories), failed
+
+    def joined(self, offers: Sequence[Candidates | None], histories: Histories) -> Candidates:
+        """The union, uncut, of an offer of each source that offers; None where one failed."""
+        lists = [
+            nothing(histories, member.name) if own is None else own
+            for member, own in zip(self.offering, offers, strict=True)
+        ]
+        return self.fusion.united(lists, self.mixture)
 
 
 def nothing(histories: Histories, name: str) -> Candidates:

@@ -1,30 +1,31 @@
 """The lists of every system for the users who are scored, block by block."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from recsys.evaluation.account import Found
 from recsys.evaluation.held import Held
 from recsys.features.arrays import PAD, Array, Rows
-from recsys.features.histories import Histories
 from recsys.features.threads import side_by_side
-from recsys.fitted import block_size
+from recsys.fitted import Ranked, block_size
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.sources import PASSING, Source, nothing
+from recsys.retrieval.sources import Source, Sources, nothing
 
 if TYPE_CHECKING:
     from recsys.engine import Engine
 
+Made = TypeVar("Made")
+
 TWO_STAGE, FUSED = "two-stage", "fused"
 
 USERS_AT_ONCE = 10_000
-"""Users that one system answers before the next is asked: it bounds the memory of candidates."""
+"""Users that one stage answers before the next is asked: it bounds the memory of candidates."""
 
 _FIRST = 4
 """Users who are asked for once before the clock starts."""
@@ -35,7 +36,7 @@ class Answers:
     """What each system offered (its lists, best first), and what that cost."""
 
     items: Mapping[str, Rows]  # per system (b, k) PAD where a list is short
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, float]  # fused: with its sources; two-stage: with all before it
     found: Found
     failed: tuple[str, ...]  # sources that could not answer, once for each block of users
 
@@ -43,7 +44,7 @@ class Answers:
 def ask(
     engine: "Engine", held: Held, k: int, longest: int, told: Callable[[float], None]
 ) -> Answers:
-    """Ask every source, the fused list and the two-stage list; `told` the share that is done.
+    """Ask every source, fuse what they offer, rank it; `told` the share that is done.
 
     Lists are of length `longest`, of the candidates that a request for `k` items has.
     """
@@ -57,6 +58,21 @@ def ask(
 
 
 @dataclass
+class _Block:
+    """Some users, and what each stage has made of the one before."""
+
+    held: Held
+    allowed: Allowed
+    offers: list[Candidates | None] = field(default_factory=list)  # of each source
+    whole: Candidates | None = None  # the union of them
+    ranked: Ranked | None = None
+
+    @classmethod
+    def of(cls, held: Held) -> "_Block":
+        return cls(held, held.policy.allowed(held.histories))
+
+
+@dataclass
 class _Asking:
     """The answers so far."""
 
@@ -64,65 +80,87 @@ class _Asking:
     k: int
     longest: int
     items: dict[str, list[Rows]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # of each stage alone
     found: list[Found] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def add(self, held: Held) -> None:
-        """Ask every system for these users."""
-        fitted, k, longest = self.engine.learnt.fitted, self.k, self.longest
-        self._ask(TWO_STAGE, held, self._both_stages)
-        self._ask(FUSED, held, lambda h, a: fitted.fused(h, a, longest, k).candidates)
-        for member in fitted.sources.offering:
-            self._ask(member.name, held, partial(self._one_source, member))
-        self.found.append(self._account(held))
+        """Ask every system for these users: each source once, the rest from what they offered."""
+        blocks = [_Block.of(part) for part in held.blocks(block_size(len(held.catalog)))]
+        first = None if self.seconds else _Block.of(next(held.blocks(_FIRST)))
+        for name, stage in self._stages():
+            if first is not None:  # what a first call compiles and loads is not its cost
+                stage(first)
+            started = time.perf_counter()
+            lists = [_wide(items, self.longest) for items in side_by_side(stage, blocks)]
+            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - started
+            self.items.setdefault(name, []).extend(lists)
+        self.failed.extend(name for block in blocks for name in _of(block.ranked).failed)
+        self.found.append(Found.joined(list(side_by_side(self._found, blocks))))
 
     def answers(self) -> Answers:
         """All of them as one."""
-        items = {name: np.concatenate(parts) for name, parts in self.items.items()}
-        return Answers(items, self.seconds, Found.joined(self.found), tuple(self.failed))
+        sources = [member.name for member in self._sources.offering]
+        names = (TWO_STAGE, FUSED, *sources)
+        items = {name: np.concatenate(self.items[name]) for name in names}
+        seconds = {name: self.seconds[name] for name in names}
+        seconds[FUSED] += sum(seconds[name] for name in sources)
+        seconds[TWO_STAGE] += seconds[FUSED]
+        return Answers(items, seconds, Found.joined(self.found), tuple(self.failed))
 
-    def _both_stages(self, histories: Histories, allowed: Allowed) -> Candidates:
-        ranked = self.engine.learnt.fitted.rank(histories, allowed, self.longest, self.k)
-        self.failed.extend(ranked.failed)
-        return ranked.candidates
+    @property
+    def _sources(self) -> Sources:
+        return self.engine.learnt.fitted.sources
 
-    def _one_source(self, source: Source, histories: Histories, allowed: Allowed) -> Candidates:
+    def _stages(self) -> Iterator[tuple[str, Callable[[_Block], Rows]]]:
+        """In their order, as each needs what those before it left in the block."""
+        for member in self._sources.offering:
+            yield member.name, partial(self._offer, member)
+        yield FUSED, self._unite
+        yield TWO_STAGE, self._rank
+
+    def _offer(self, source: Source, block: _Block) -> Rows:
         """What a source offers to its depth, which is what it costs to have it."""
-        k = min(max(source.depth, self.longest), len(allowed.mask))
-        try:
-            return source.retriever.retrieve(histories, k, allowed).top(self.longest)
-        except PASSING:
-            self.failed.append(source.name)
-            return nothing(histories, source.name)
+        histories = block.held.histories
+        own = source.offer(histories, block.allowed, self.longest)
+        block.offers.append(own)
+        return (
+            nothing(histories, source.name).items if own is None else own.items[:, : self.longest]
+        )
 
-    def _ask(
-        self, name: str, held: Held, system: Callable[[Histories, Allowed], Candidates]
-    ) -> None:
-        def items(block: Held) -> Rows:
-            histories = block.histories
-            return _wide(system(histories, held.policy.allowed(histories)).items, self.longest)
+    def _unite(self, block: _Block) -> Rows:
+        """The union as a request for `k` has it, which asks no source for more."""
+        deepest = [max(member.depth, self.k) for member in self._sources.offering]
+        offers = [
+            None if own is None else own.top(depth)
+            for own, depth in zip(block.offers, deepest, strict=True)
+        ]
+        block.whole = self._sources.joined(offers, block.held.histories)
+        return self.engine.learnt.fitted.fused(self._kept(block), self.longest).candidates.items
 
-        if name not in self.seconds:  # what a first call compiles and loads is not its cost
-            items(next(held.blocks(_FIRST)))
-        started = time.perf_counter()
-        parts = list(side_by_side(items, self._blocks(held)))
-        self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - started
-        self.items.setdefault(name, []).extend(parts)
-
-    def _account(self, held: Held) -> Found:
+    def _rank(self, block: _Block) -> Rows:
+        failed = [
+            member.name
+            for member, own in zip(self._sources.offering, block.offers, strict=True)
+            if own is None
+        ]
         fitted = self.engine.learnt.fitted
+        ranked = fitted.ordered(block.held.histories, self._kept(block), failed, self.longest)
+        block.ranked = ranked
+        return ranked.candidates.items
 
-        def found(block: Held) -> Found:
-            allowed = held.policy.allowed(block.histories)
-            whole, _ = fitted.sources.united(block.histories, allowed, self.k)
-            kept = fitted.sources.fusion.cut(whole, self.k)
-            return Found.of(block, whole, kept, fitted.sources.offering)
+    def _kept(self, block: _Block) -> Candidates:
+        return self._sources.fusion.cut(_of(block.whole), self.k)
 
-        return Found.joined(list(side_by_side(found, self._blocks(held))))
+    def _found(self, block: _Block) -> Found:
+        return Found.of(block.held, _of(block.whole), self._kept(block), self._sources.offering)
 
-    def _blocks(self, held: Held) -> Sequence[Held]:
-        return list(held.blocks(block_size(len(held.catalog))))
+
+def _of(made: Made | None) -> Made:
+    """What an earlier stage has made."""
+    if made is None:
+        raise RuntimeError("a stage ran before the one that it needs")
+    return made
 
 
 def _wide(items: Rows, k: int) -> Array:
