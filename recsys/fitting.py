@@ -96,7 +96,7 @@ class Fitting:
         if log.clock == "none":
             yield from moments_of_drawn_items(log, 1, np.random.default_rng(self.settings.seed))
         else:
-            yield from moments_of_last_items(log, 1)
+            yield from moments_of_last_items(log, 1, self.policy.hides)
 
     def _ranked(self, moment: Moment, fitted: Fitted) -> tuple[Rows, Floats]:
         """The ranks (n, w, s) of candidates and which were chosen (n, w); lists that hold some."""
@@ -134,7 +134,7 @@ class Fitting:
             rng = np.random.default_rng((self.settings.seed, number))
             lists = self._lists(moments_of_drawn_items(log, number, rng))
             return lists, [*notes, _account(lists, "items drawn of each user, in no order")]
-        lists = self._lists(moments_of_last_items(log, number))
+        lists = self._lists(moments_of_last_items(log, number, self.policy.hides))
         return lists, [*notes, _account(lists, "each user's last items")]
 
     def _lists(self, moments: Iterable[Moment]) -> TrainingLists:

@@ -50,12 +50,47 @@ def moments_in_time(log: Interactions, moments: int, stretch: float) -> Iterator
         end = start
 
 
-def moments_of_last_items(log: Interactions, moments: int) -> Iterator[Moment]:
-    """Each user's last item, the one before it, ..."""
+def moments_of_last_items(log: Interactions, moments: int, hides: Mask) -> Iterator[Moment]:
+    """Each user's last item that could be offered, the one before it, ...
+
+    `hides` (events,) are the events after which the policy offers an item no more. What a user
+    went on to do with the item (a view became a purchase) belongs to the choice; later events of
+    items had before are in neither half.
+    """
     past = log
     for _ in range(moments):
-        past, last = past.split_last(1)
-        yield moment(past, last)
+        before, chosen = _last_choice(past, hides)
+        past, future = past.where(before), past.where(chosen)
+        yield moment(past, future)
+
+
+def _last_choice(log: Interactions, hides: Mask) -> tuple[Mask, Mask]:
+    """(events,) what lies before each user's last choice, and the events with the chosen item.
+
+    A user who would have nothing before it keeps all.
+    """
+    position = np.arange(len(log)) - log.offsets[log.user_rows]
+    able = (position > 0) & ~_hidden(log, hides)
+    last = np.zeros(len(log.users), np.int64)  # no choice stands at place 0
+    np.maximum.at(last, log.user_rows[able], position[able])
+    item = log.item_rows[np.minimum(log.offsets[:-1] + last, len(log) - 1)]
+    start = last[log.user_rows]
+    chosen = (start > 0) & (position >= start) & (log.item_rows == item[log.user_rows])
+    return (start == 0) | (position < start), chosen
+
+
+def _hidden(log: Interactions, hides: Mask) -> Mask:
+    """(events,) whether an earlier event of the user has taken the item off the offer."""
+    order = np.lexsort((np.arange(len(log)), log.item_rows, log.user_rows))
+    users, items = log.user_rows[order], log.item_rows[order]
+    first = np.ones(len(log), bool)
+    first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+    bars = np.cumsum(hides[log.event_codes[order]])
+    before: Array = bars - hides[log.event_codes[order]]
+    starts = np.maximum.accumulate(np.where(first, np.arange(len(log)), 0))
+    hidden = np.zeros(len(log), bool)
+    hidden[order] = before > before[starts]
+    return hidden
 
 
 def moments_of_drawn_items(

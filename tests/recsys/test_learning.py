@@ -37,6 +37,10 @@ def log_in_order(choices: dict[str, str]) -> Interactions:
     return read_interactions(orders(choices), LogColumns(order="position"))[0]
 
 
+OPEN = np.zeros(1, bool)
+"""Of the one event of a log in order: its items may be offered again."""
+
+
 def told(moment: Moment) -> dict[str, tuple[str, str]]:
     """Of each user the past and what was chosen, as letters."""
     items, users = moment.past.items.ids, moment.past.users.ids
@@ -54,12 +58,31 @@ def told(moment: Moment) -> dict[str, tuple[str, str]]:
 
 def test_last_items_by_hand() -> None:
     log = log_in_order({"ann": "abcd", "bob": "ba", "cat": "c"})
-    first, second = moments_of_last_items(log, 2)
+    first, second = moments_of_last_items(log, 2, OPEN)
     assert told(first) == {"ann": ("abc", "d"), "bob": ("b", "a")}
     assert told(second) == {"ann": ("ab", "c")}
     assert len(first.past) == 5
     assert len(second.past) == 4
     assert first.left_out == second.left_out == 0
+
+
+def test_a_last_item_that_could_not_be_offered_is_no_choice() -> None:
+    log = log_in_order({"ann": "abcab", "bob": "aa", "cat": "c"})
+    first, second = moments_of_last_items(log, 2, ~OPEN)
+    assert told(first) == {"ann": ("ab", "c")}
+    assert told(second) == {"ann": ("a", "b")}
+    assert len(first.past) == 2 + 2 + 1  # what ann did with a and b after c is left out
+
+
+def test_what_became_of_the_last_item_belongs_to_the_choice() -> None:
+    columns = LogColumns(order="position", event="event")
+    rows = orders({"ann": "abbb"}).with_columns(
+        event=pl.Series(["purchase", "view", "cart", "purchase"])
+    )
+    log, _ = read_interactions(rows, columns)
+    (cut,) = moments_of_last_items(log, 1, np.ones(len(log.events), bool))
+    assert told(cut) == {"ann": ("a", "b")}
+    assert [log.events[int(code)] for code in cut.chosen.events] == ["purchase"]
 
 
 def test_without_an_order_the_held_out_item_is_drawn() -> None:
@@ -129,7 +152,7 @@ def test_only_targets_count_as_chosen() -> None:
 
 def test_a_sample_is_seeded_and_blocks_cover_all() -> None:
     log = log_in_order({f"user {n:02}": "abcd" for n in range(20)})
-    (whole,) = moments_of_last_items(log, 1)
+    (whole,) = moments_of_last_items(log, 1, OPEN)
     one, same = (whole.sample(5, np.random.default_rng(1)) for _ in range(2))
     assert told(one) == told(same)
     assert len(one.histories) == 5
@@ -150,7 +173,7 @@ choices = st.dictionaries(
 def test_last_items_follow_their_definition(choices: dict[str, str], moments: int) -> None:
     log = log_in_order(choices)
     left = dict(choices)
-    for cut in moments_of_last_items(log, moments):
+    for cut in moments_of_last_items(log, moments, OPEN):
         expected = {user: (own[:-1], own[-1]) for user, own in left.items() if len(own) > 1}
         assert told(cut) == expected
         left = {user: own[:-1] if len(own) > 1 else own for user, own in left.items()}
@@ -166,7 +189,7 @@ def test_the_past_of_last_items_never_sees_them(choices: dict[str, str], seed: i
     items = log.item_rows.copy()
     items[last] = np.random.default_rng(seed).integers(0, len(log.items), last.sum())
     (one,), (other,) = (
-        moments_of_last_items(each, 1) for each in (log, replace(log, item_rows=items))
+        moments_of_last_items(each, 1, OPEN) for each in (log, replace(log, item_rows=items))
     )
     assert_same_past(one, other)
 
