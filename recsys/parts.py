@@ -19,6 +19,7 @@ from recsys.retrieval.lightfm import LightFm
 from recsys.retrieval.popular import Popular
 from recsys.retrieval.sequence import Sequence
 from recsys.retrieval.sources import Source, Sources
+from recsys.retrieval.tagged import Tagged
 from recsys.retrieval.trending import Trending
 from recsys.settings import AUTO, DEFAULT_SOURCES, EngineSettings, Table, built, source_tables
 
@@ -35,6 +36,7 @@ KINDS: dict[str, Any] = {
     "lightfm": LightFm,
     "popular": Popular,
     "sequence": Sequence,
+    "tagged": Tagged,
     "trending": Trending,
 }
 """The retrievers, by what settings call them."""

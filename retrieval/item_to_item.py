@@ -14,20 +14,17 @@ from recsys.retrieval.links import Links, Steps
 
 
 class SumsOfLinks:
-    """Answers from `_links`: each item that a history holds counts once, whenever it was."""
+    """Answers from `_links`: by default each item of a history counts once, whenever it was."""
 
     name: str
     _links: Links | None
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
-        links = self._fitted()
-        steps = Steps.distinct(histories, len(links.offsets) - 1)
-        items, scores = links.best(steps, k, allowed)
+        items, scores = self._fitted().best(self._steps(histories), k, allowed)
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
-        links = self._fitted()
-        return links.score(Steps.distinct(histories, len(links.offsets) - 1), items)
+        return self._fitted().score(self._steps(histories), items)
 
     def links(self, sources: Rows, targets: Rows) -> Floats:
         return self._fitted().between(sources, targets)
@@ -42,6 +39,10 @@ class SumsOfLinks:
     def load(self, folder: Path) -> Self:
         self._links = Links.load(folder)
         return self
+
+    def _steps(self, histories: Histories) -> Steps:
+        """What sums set out from."""
+        return Steps.distinct(histories, len(self._fitted().offsets) - 1)
 
     def _fitted(self) -> Links:
         if self._links is None:
