@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -20,14 +20,19 @@ from recsys.retrieval.dots import dots
 from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.sequence_kernel import Weights, pointed
 
+if TYPE_CHECKING:  # torch is loaded by those who train
+    from recsys.retrieval.sequence_training import Rounds, Shape, Stream, Trained
+
 PAUSES = 24
 """Classes of the time between two events: 0 where it is not known, else by powers of four."""
 
+_SLOWER = 0.3  # the rate of more epochs, as a share of the rate
 _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
 
 
 _COUNTS = (
-    "width", "layers", "heads", "history", "dimensions", "epochs", "batch", "negatives", "patience",
+    "width", "layers", "heads", "history", "dimensions", "epochs", "more_epochs",
+    "batch", "negatives", "patience",
 )  # fmt: skip
 
 
@@ -60,6 +65,7 @@ class Sequence:
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
     epochs: int = 10
+    more_epochs: int = 2  # where it goes on from what it learnt of an older log
     batch: int = 1600  # events per step
     negatives: int = 512  # items drawn per step, shared by all its events
     rate: float = 3e-3  # the highest learning rate of a one-cycle schedule
@@ -70,6 +76,7 @@ class Sequence:
     seed: int = 0
     device: str = "auto"
     _held: _Learnt | None = field(default=None, init=False, repr=False)
+    _trained: "Trained | None" = field(default=None, init=False, repr=False)  # not saved
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -87,31 +94,52 @@ class Sequence:
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         """Learn what follows what; raises DataError where nobody has two events."""
+        return self._fit(interactions, catalog, None)
+
+    def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
+        """Go on from what `before` learnt of an older part of this log: `more_epochs` are enough.
+
+        Nothing is held out, so the newest events count. As `fit` where `before` was loaded, or
+        learnt other items or with other settings.
+        """
+        return self._fit(interactions, catalog, before._trained)
+
+    def _fit(self, interactions: Interactions, catalog: Catalog, before: "Trained | None") -> Self:
         from recsys.retrieval.sequence_content import content_of
-        from recsys.retrieval.sequence_training import Rounds, Shape, Stream, fitted
+        from recsys.retrieval.sequence_training import fits, fitted
 
         if not (interactions.counts > 1).any():
             raise DataError(f"the source {self.name!r} needs a user with two events or more")
         clock = interactions.clock == "time"
-        stream = Stream(
-            interactions.offsets,
-            interactions.item_rows,
-            interactions.event_codes,
-            _pauses(interactions.times, ragged.owners(interactions.offsets), clock),
-        )
-        shape = Shape(
-            width=self.width, layers=self.layers, heads=self.heads, history=self.history,
-            events=len(interactions.events), pauses=PAUSES, dropout=self.dropout,
-            id_dropout=self.id_dropout,
-        )  # fmt: skip
-        rounds = Rounds(
-            epochs=self.epochs, batch=self.batch, history=self.history, negatives=self.negatives,
-            rate=self.rate, decay=self.weight_decay, patience=self.patience,
-        )  # fmt: skip
+        shape = self._shape(len(interactions.events))
         content = content_of(catalog, self.vectors, self.dimensions, self.seed)
-        counts, device = interactions.item_counts, pick(self.device)
-        self._hold(*fitted(stream, content, counts, shape, rounds, self.seed, device), clock)
+        if before is not None and not fits(shape, content, before):
+            before = None
+        trained = fitted(
+            _stream(interactions, clock), content, interactions.item_counts, shape,
+            self._rounds(again=before is not None), self.seed, pick(self.device), before,
+        )  # fmt: skip
+        self._hold(trained.table, trained.weights, clock)
+        self._trained = trained
         return self
+
+    def _shape(self, events: int) -> "Shape":
+        from recsys.retrieval.sequence_training import Shape
+
+        return Shape(
+            width=self.width, layers=self.layers, heads=self.heads, history=self.history,
+            events=events, pauses=PAUSES, dropout=self.dropout, id_dropout=self.id_dropout,
+        )  # fmt: skip
+
+    def _rounds(self, again: bool) -> "Rounds":
+        from recsys.retrieval.sequence_training import Rounds
+
+        return Rounds(
+            epochs=self.more_epochs if again else self.epochs, batch=self.batch,
+            history=self.history, negatives=self.negatives,
+            rate=self.rate * (_SLOWER if again else 1), decay=self.weight_decay,
+            patience=0 if again else self.patience,
+        )  # fmt: skip
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
         """The `k` items that lie furthest in the direction in which each history points."""
@@ -164,6 +192,7 @@ class Sequence:
         if history != self.history:
             raise ArtifactError(f"{folder} reads {history} events, the settings {self.history}")
         self._hold(table, weights, clock)
+        self._trained = None
         return self
 
     @property
@@ -178,6 +207,13 @@ class Sequence:
         rows = np.flatnonzero(known).astype(np.int32)
         index.add(rows, table[rows])
         self._held = _Learnt(table, known, weights, clock, index)
+
+
+def _stream(interactions: Interactions, clock: bool) -> "Stream":
+    from recsys.retrieval.sequence_training import Stream
+
+    pauses = _pauses(interactions.times, ragged.owners(interactions.offsets), clock)
+    return Stream(interactions.offsets, interactions.item_rows, interactions.event_codes, pauses)
 
 
 def _pauses(times: Times, owner: Array, clock: bool) -> Array:

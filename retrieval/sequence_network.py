@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_GRAIN = 256
+"""What is dropped is dropped in so many equal parts of the whole."""
+
 
 class ItemSpace(nn.Module):
     """Where each item lies: an own vector plus what its content says, as a linear map.
@@ -34,6 +37,21 @@ class ItemSpace(nn.Module):
         return own + projected
 
 
+class Dropout(nn.Module):
+    """Dropout by random bytes: on a CPU torch's own takes longer than a layer's products."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.dropped = round(share * _GRAIN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.dropped:
+            return x
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()].view(x.shape)
+        return x * (drawn >= self.dropped).to(x.dtype).mul_(_GRAIN / (_GRAIN - self.dropped))
+
+
 class Layer(nn.Module):
     """Attention over one's own past, then a gated feed-forward; each adds to what it reads."""
 
@@ -49,20 +67,19 @@ class Layer(nn.Module):
         # Each head begins with another idea of how much nearer events count (ALiBi, Press 2022).
         slopes = 2.0 ** -torch.arange(heads)
         self.nearness = nn.Parameter(-slopes[:, None] * torch.arange(history))  # (heads, l)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for linear in (self.ask, self.gate):
             nn.init.normal_(linear.weight, std=width**-0.5)
         for linear in (self.answer, self.down):
             nn.init.normal_(linear.weight, std=0.3 * width**-0.5)
 
     def forward(self, x: Tensor, barred: Tensor, distance: Tensor) -> Tensor:
-        """x (b, l, d), barred (b, l, l), distance (l, l) -> (b, l, d)"""
+        """x (b, l, d), barred (b, l, l) of 0 or -inf, distance (l, l) -> (b, l, d)"""
         b, n, d = x.shape
         asked = self.ask(self.before_attention(x)).view(b, n, 3, self.heads, d // self.heads)
         q, k, v = asked.permute(2, 3, 0, 1, 4).reshape(3, self.heads * b, n, -1)  # (h b, l, d / h)
         scores = torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2)).view(self.heads, b, n, n)
-        scores = scores + self.nearness[:, None, distance]
-        shares = scores.masked_fill(barred, -torch.inf).softmax(dim=-1)
+        shares = (scores + self.nearness[:, None, distance]).add_(barred).softmax(dim=-1)
         read = torch.bmm(shares.view(-1, n, n), v).view(self.heads, b, n, -1)
         x = x + self.dropout(self.answer(read.permute(1, 2, 0, 3).reshape(b, n, d)))
         gates, values = self.gate(self.before_gate(x)).chunk(2, dim=-1)
@@ -89,7 +106,7 @@ class SequenceNetwork(nn.Module):
         self.last = nn.LayerNorm(width, eps=1e-6, bias=False)
         self.point = nn.Linear(width, width, bias=False)
         nn.init.eye_(self.point.weight)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def stack(self) -> list[Layer]:
@@ -105,26 +122,10 @@ class SequenceNetwork(nn.Module):
         n = vectors.shape[1]
         place = torch.arange(n, device=vectors.device)
         distance = place[:, None] - place
-        barred = (owners[:, :, None] != owners[:, None, :]) | (distance < 0)
+        other = (owners[:, :, None] != owners[:, None, :]) | (distance < 0)
+        barred = torch.zeros(other.shape, device=vectors.device).masked_fill_(other, -torch.inf)
         x = self.dropout(vectors + self.events(events) + self.pauses(pauses))
         for layer in self.layers:
             x = layer(x, barred, distance.clamp(min=0))
         pointed: Tensor = self.point(self.last(x))
         return pointed
-
-
-def sampled_softmax_loss(
-    users: Tensor, wanted: Tensor, offered: Tensor, log_expected: Tensor, same: Tensor
-) -> Tensor:
-    """Cross-entropy of each wanted item against drawn ones, mean over the m users.
-
-    users, wanted (m, d); offered (n, d) are drawn items, log_expected (n,) the logarithm of how
-    often each was to be expected among the n; same (m, n) marks where the drawn item is the wanted
-    one. exp(score - log_expected) sums to the other items' share of the full softmax's
-    denominator in expectation, and exactly where every item is drawn once and expected once
-    (Bengio & Senecal 2008; logQ correction, Yi et al. 2019).
-    """
-    own = (users * wanted).sum(dim=1)
-    others = torch.addmm(-log_expected[None], users, offered.T).masked_fill_(same, -torch.inf)
-    scores = torch.cat([own[:, None], others], dim=1)
-    return functional.cross_entropy(scores, torch.zeros_like(scores[:, 0], dtype=torch.long))

@@ -13,7 +13,8 @@ from recsys.features import ragged
 from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
 from recsys.features.errors import TrainingError
 from recsys.retrieval.sequence_kernel import Weights, pointed
-from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork, sampled_softmax_loss
+from recsys.retrieval.sequence_loss import sampled_softmax_loss
+from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
 
 _log = logging.getLogger("recsys")
 
@@ -69,6 +70,16 @@ class Rounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of training, and what training can go on from."""
+
+    table: Floats  # (items, d) the items' vectors
+    weights: Weights
+    state: dict[str, Tensor]  # the network's own numbers, by name
+    seen: Mask  # (items,) had anybody the item?
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What a network is built with."""
 
@@ -106,9 +117,12 @@ class Block:
 
 def fitted(
     stream: Stream, content: Floats, counts: Array, shape: Shape, rounds: Rounds, seed: int,
-    device: str,
-) -> tuple[Floats, Weights]:  # fmt: skip
-    """Build a network and `train` it; torch's own random numbers stay as they were."""
+    device: str, before: Trained | None = None,
+) -> Trained:  # fmt: skip
+    """Build a network and `train` it; torch's own random numbers stay as they were.
+
+    With `before` it goes on from there, where that was trained on items and content like these.
+    """
     threads = torch.get_num_threads()
     small = rounds.batch * shape.width < _ALONE
     try:
@@ -116,22 +130,40 @@ def fitted(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = shape.network(content, counts > 0)
+            if before is not None:
+                _go_on(network, before)
             return train(network, stream, counts, rounds, seed, device)
     finally:
         torch.set_num_threads(threads)
 
 
+def fits(shape: Shape, content: Floats, before: Trained) -> bool:
+    """Whether a network of this shape could go on from what was trained before."""
+    with torch.device("meta"):
+        network = shape.network(content, np.ones(len(content), bool))
+    own = {name: each.shape for name, each in network.named_parameters()}
+    return own == {name: each.shape for name, each in before.state.items()}
+
+
+@torch.no_grad()
+def _go_on(network: SequenceNetwork, before: Trained) -> None:
+    network.load_state_dict(before.state, strict=False)  # its buffers are those of the new log
+    own = network.space.own.weight
+    own[torch.from_numpy(~before.seen)] = 0  # an item that is new begins where its content puts it
+
+
 def train(
     network: SequenceNetwork, stream: Stream, counts: Array, rounds: Rounds, seed: int, device: str
-) -> tuple[Floats, Weights]:
-    """Fit `network`; returns the items' vectors and the weights of the best epoch.
+) -> Trained:
+    """Fit `network`; returns what it was after its best epoch.
 
-    `counts` (items,) say how often each item was had. Some users' last events are held out: it
-    stops when their loss has not fallen for `patience` epochs. The same seed on the same number of
-    threads gives the same answer. Raises TrainingError where the loss is not finite.
+    `counts` (items,) say how often each item was had. With a patience, some users' last events are
+    held out: it stops when their loss has not fallen for so many epochs. Without one the last epoch
+    is the best. The same seed on the same number of threads gives the same answer. Raises
+    TrainingError where the loss is not finite.
     """
     rng = np.random.default_rng(seed)
-    held = _held(np.diff(stream.offsets), rng)
+    held = _held(np.diff(stream.offsets), rng) & (rounds.patience > 0)
     shown = stream.without_last(held)
     asked = shown.take(np.flatnonzero(held), rounds.history)
     answers = stream.items[stream.offsets[1:][held] - 1]
@@ -148,15 +180,20 @@ def train(
             schedule.step()
         if not torch.isfinite(loss):
             raise TrainingError(f"the sequence encoder's loss is {loss.item()}: lower its rate")
-        learnt = exported(network.eval())
-        missed = _missed(*learnt, asked, answers, counts > 0)
+        table, weights = exported(network.eval())
+        missed = _missed(table, weights, asked, answers, counts > 0)
         _log.debug("epoch %d: loss %.4f, held out %.4f", epoch + 1, loss.item(), missed)
         waited = 0 if missed < best or not len(answers) else waited + 1
         if waited == 0:
-            best, kept = missed, learnt
-        if waited == rounds.patience:
+            best, kept = missed, Trained(table, weights, _state(network), counts > 0)
+        if waited and waited == rounds.patience:
             break
     return kept
+
+
+def _state(network: SequenceNetwork) -> dict[str, Tensor]:
+    """A copy of all that is learnt."""
+    return {name: each.detach().cpu().clone() for name, each in network.named_parameters()}
 
 
 @torch.no_grad()
@@ -288,5 +325,7 @@ def _loss(
             read.view(*block.items.shape, -1), there(block.events), there(block.pauses),
             there(block.owners),
         )[there(block.follows)]  # fmt: skip
-    same = place[n : n + m, None] == place[n + m :]
-    return sampled_softmax_loss(led.float(), wanted, offered, there(log_expected), same)
+    which = place.to(torch.int32)
+    return sampled_softmax_loss(
+        led.float(), wanted, offered, there(log_expected), which[n : n + m], which[n + m :]
+    )

@@ -1,5 +1,6 @@
 """Sequence: its kernel equals the network, its loss the full softmax, and content places items."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from recsys.features.errors import ArtifactError, DataError, SettingsError, Trai
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.sequence import Sequence
 from recsys.retrieval.sequence_kernel import pointed
-from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork, sampled_softmax_loss
+from recsys.retrieval.sequence_loss import sampled_softmax_loss
+from recsys.retrieval.sequence_network import Dropout, ItemSpace, SequenceNetwork
 from recsys.retrieval.sequence_training import Rounds, Shape, Stream, exported, train
 from tests.retrieval.contract import RetrieverContract
 from tests.worlds import GROUPS, ITEMS, SIZE, World, log_of, planted, sessions
@@ -95,8 +97,8 @@ def test_with_every_item_drawn_once_it_is_the_full_softmax(seed: int, items: int
     generator = torch.Generator().manual_seed(seed)
     table, users = (torch.randn(n, 4, generator=generator) for n in (items, 3))
     wanted = torch.randint(0, items, (3,), generator=generator)
-    same = wanted[:, None] == torch.arange(items)
-    loss = sampled_softmax_loss(users, table[wanted], table, torch.zeros(items), same)
+    every = torch.arange(items)
+    loss = sampled_softmax_loss(users, table[wanted], table, torch.zeros(items), wanted, every)
     full = torch.nn.functional.cross_entropy(users @ table.T, wanted)
     torch.testing.assert_close(loss, full)
 
@@ -113,8 +115,9 @@ def test_the_sampled_denominator_is_the_full_one_in_expectation(seed: int) -> No
     expected = 0.0
     for item in range(7):
         log_expected = torch.tensor([np.log(shares[item])])
-        same = torch.tensor([[item == wanted]])
-        loss = sampled_softmax_loss(user, table[[wanted]], table[[item]], log_expected, same)
+        loss = sampled_softmax_loss(
+            user, table[[wanted]], table[[item]], log_expected, *torch.tensor([[wanted], [item]])
+        )
         expected += shares[item] * float((loss + own).exp())
     np.testing.assert_allclose(expected, float((user @ table.T).exp().sum()), rtol=1e-6)
 
@@ -128,10 +131,37 @@ def test_sampled_gradients_go_to_the_full_ones() -> None:
     full = torch.autograd.grad(torch.nn.functional.cross_entropy(users @ table.T, wanted), users)[0]
     drawn = torch.multinomial(shares, 200_000, replacement=True)
     loss = sampled_softmax_loss(
-        users, table[wanted], table[drawn], (200_000 * shares[drawn]).log(),
-        wanted[:, None] == drawn,
+        users, table[wanted], table[drawn], (200_000 * shares[drawn]).log(), wanted, drawn,
     )  # fmt: skip
     torch.testing.assert_close(torch.autograd.grad(loss, users)[0], full, atol=0.01, rtol=0.01)
+
+
+def test_the_gradients_of_the_loss_are_those_of_its_definition() -> None:
+    generator = torch.Generator().manual_seed(3)
+    rows, drawn = torch.tensor([3, 11, 3]), torch.tensor([11, 3, 3, 7, 0])
+    log_expected = torch.randn(5, generator=generator, dtype=torch.float64)
+    users, wanted, offered = (
+        torch.randn(n, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+        for n in (3, 3, 5)
+    )
+    inputs = (users, wanted, offered)
+    others = (users @ offered.T - log_expected).masked_fill(rows[:, None] == drawn, -torch.inf)
+    scores = torch.cat([(users * wanted).sum(dim=1, keepdim=True), others], dim=1)
+    plain = torch.nn.functional.cross_entropy(scores, torch.zeros(3, dtype=torch.long))
+    loss = sampled_softmax_loss(users, wanted, offered, log_expected, rows, drawn)
+    torch.testing.assert_close(loss, plain)
+    torch.testing.assert_close(
+        torch.autograd.grad(2 * loss, inputs), torch.autograd.grad(2 * plain, inputs)
+    )
+
+
+def test_dropout_keeps_the_mean_and_is_off_outside_training() -> None:
+    torch.manual_seed(0)
+    dropout, ones = Dropout(0.25), torch.ones(1000, 1000)
+    found = dropout(ones)
+    assert float((found == 0).float().mean()) == pytest.approx(0.25, abs=0.005)
+    assert float(found.mean()) == pytest.approx(1, abs=0.005)
+    assert dropout.eval()(ones) is ones
 
 
 @pytest.mark.parametrize("circle", [1, 2, 4])
@@ -230,3 +260,52 @@ def test_settings_below_1_are_refused(name: str) -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float], rule: str) -> None:
     with pytest.raises(SettingsError, match=rule):
         Sequence(**settings)
+
+
+def test_going_on_reads_nothing_but_the_newer_log(world: World) -> None:
+    """What follows the newer log is another each time; neither fit is given any of it."""
+    found = []
+    for seed in (0, 1):
+        rng = np.random.default_rng(seed)
+        future = rng.permutation(world.log.item_rows)
+        last = world.log.offsets[1:] - 1
+        items = world.log.item_rows.copy()
+        items[last] = future[last]
+        newer, _ = replace(world.log, item_rows=items).split_last(1)
+        older, _ = newer.split_last(1)
+        first = small().fit(older, world.catalog)
+        found.append(small().refit(newer, world.catalog, first).users_of(world.histories))
+    np.testing.assert_array_equal(*found)
+
+
+def test_going_on_is_as_good_as_beginning_anew_and_takes_few_epochs(world: World) -> None:
+    older, _ = world.log.split_last(1)
+    first = small().fit(older, world.catalog)
+    before = first.users_of(world.histories)
+    found = small(more_epochs=1).refit(world.log, world.catalog, first)
+    assert world.recall(found.retrieve(world.histories, 5, world.seen).items) > 0.8
+    np.testing.assert_array_equal(first.users_of(world.histories), before)
+    assert np.abs(found.users_of(world.histories) - before).max() > 0
+
+
+def test_going_on_from_nothing_is_a_fit(world: World, fitted: Sequence, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    loaded = small().load(tmp_path)
+    wide = small(width=24).fit(world.log, world.catalog)
+    for before in (loaded, wide):
+        found = small().refit(world.log, world.catalog, before)
+        np.testing.assert_array_equal(
+            found.users_of(world.histories), fitted.users_of(world.histories)
+        )
+
+
+def test_going_on_an_item_that_was_new_begins_where_its_content_puts_it(world: World) -> None:
+    unseen = SIZE + 5
+    older = world.log.where(world.log.item_rows != unseen)
+    first = small(id_dropout=0.3).fit(older, world.catalog)
+    found = small(id_dropout=0.3, rate=0.0).refit(world.log, world.catalog, first)
+    last = sessions([SIZE + 3, unseen], [SIZE + 3, SIZE + 4])
+    rows = np.tile(np.arange(ITEMS, dtype=np.int32), (2, 1))
+    np.testing.assert_allclose(
+        found.score(last, rows), first.score(last, rows), rtol=1e-5, atol=1e-5
+    )
