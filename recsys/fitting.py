@@ -23,6 +23,7 @@ from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
+from recsys.retrieval.sources import Sources
 from recsys.settings import EngineSettings
 
 _MOST_MIXED = 4_000
@@ -52,7 +53,7 @@ class Fitting:
         return replace(self, mixture=mixture)._run(log, said)
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
-        lists, notes = self._training_lists(log)
+        lists, older, notes = self._training_lists(log)
         ranker = None
         if len(lists) >= self.settings.training.least_positives:
             ranker = make_ranker(self.settings).fit(
@@ -63,7 +64,7 @@ class Fitting:
                 f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
                 f"{self.settings.training.least_positives} are needed; lists are fused by rank"
             )
-        final, missing = self._learn(log, "fitting sources on everything")
+        final, missing = self._learn(log, "fitting sources on everything", older)
         return replace(final, ranker=ranker), missing + said + notes
 
     def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:
@@ -112,41 +113,53 @@ class Fitting:
             labels.append(own[hit])
         return _stacked(ranks, PAD), _stacked(labels, 0)
 
-    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, list[str]]:
-        """Lists of past moments, and how they were made."""
+    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, Sources | None, list[str]]:
+        """Lists of past moments, the sources of the newest of them, and how they were made."""
         settings = self.settings.training
         in_time = settings.holdout != "last" and log.clock == "time"
         if settings.holdout == "time" and log.clock != "time":
             return self._of_last_items(log, ["holdout = time needs a clock; the log has none"])
         if not in_time:
             return self._of_last_items(log, [])
-        lists = self._lists(moments_in_time(log, settings.moments, settings.stretch))
+        lists, older = self._lists(moments_in_time(log, settings.moments, settings.stretch))
         if len(lists) >= settings.least_positives or settings.holdout == "time":
-            return lists, [_account(lists, f"the newest {settings.moments} stretches of time")]
+            return (
+                lists,
+                older,
+                [_account(lists, f"the newest {settings.moments} stretches of time")],
+            )
         few = f"the newest stretches of time give only {len(lists)} lists to learn from"
         return self._of_last_items(log, [few])
 
     def _of_last_items(
         self, log: Interactions, notes: list[str]
-    ) -> tuple[TrainingLists, list[str]]:
+    ) -> tuple[TrainingLists, Sources | None, list[str]]:
         number = self.settings.training.moments
         if log.clock == "none":
             rng = np.random.default_rng((self.settings.seed, number))
-            lists = self._lists(moments_of_drawn_items(log, number, rng))
-            return lists, [*notes, _account(lists, "items drawn of each user, in no order")]
-        lists = self._lists(moments_of_last_items(log, number, self.policy.hides))
-        return lists, [*notes, _account(lists, "each user's last items")]
+            lists, older = self._lists(moments_of_drawn_items(log, number, rng))
+            return lists, older, [*notes, _account(lists, "items drawn of each user, in no order")]
+        lists, older = self._lists(moments_of_last_items(log, number, self.policy.hides))
+        return lists, older, [*notes, _account(lists, "each user's last items")]
 
-    def _lists(self, moments: Iterable[Moment]) -> TrainingLists:
-        """The lists of all moments, each from sources that were fitted on its past alone."""
+    def _lists(self, moments: Iterable[Moment]) -> tuple[TrainingLists, Sources | None]:
+        """The lists of all moments, and the sources of the newest.
+
+        Each is made from sources that were fitted on its past alone. The oldest comes first, so
+        that those of the next can go on from there: what was learnt never goes back in time.
+        """
         most = max(1, self.settings.training.most_lists // self.settings.training.moments)
-        parts = [TrainingLists.none()]
-        for number, moment in enumerate(moments, 1):
+        parts: list[list[TrainingLists]] = []
+        older: Sources | None = None
+        for number, moment in reversed(list(enumerate(moments, 1))):
             if len(moment.past):
-                fitted, _ = self._learn(moment.past, f"fitting sources before moment {number}")
+                step = f"fitting sources before moment {number}"
+                fitted, _ = self._learn(moment.past, step, older)
+                older = fitted.sources
                 drawn = moment.sample(most, np.random.default_rng((self.settings.seed, number)))
-                parts.extend(self._lists_of(drawn, fitted, number))
-        return TrainingLists.joined(parts)
+                parts.append(list(self._lists_of(drawn, fitted, number)))
+        newest_first = [each for part in reversed(parts) for each in part]
+        return TrainingLists.joined([TrainingLists.none(), *newest_first]), older
 
     def _lists_of(self, moment: Moment, fitted: Fitted, number: int) -> Iterator[TrainingLists]:
         done = 0
@@ -177,12 +190,17 @@ class Fitting:
         )
         return lists.counting(len(block.histories), len(chosen.items))
 
-    def _learn(self, log: Interactions, step: str) -> tuple[Fitted, list[str]]:
-        """Everything but the ranker, from one log."""
+    def _learn(
+        self, log: Interactions, step: str, older: Sources | None = None
+    ) -> tuple[Fitted, list[str]]:
+        """Everything but the ranker, from one log, by sources that may go on from older ones."""
         sources = make_sources(self.settings)
         done = iter(range(1, len(sources.members) + 1))
         fitted, notes = sources.fit(
-            log, self.catalog, lambda _: self.progress(step, next(done) / len(sources.members))
+            log,
+            self.catalog,
+            lambda _: self.progress(step, next(done) / len(sources.members)),
+            older,
         )
         knowledge = Knowledge.of(fitted.retrievers, ItemStatistics.of(log), self.catalog)
         sources = replace(fitted, mixture=self.mixture)

@@ -1,4 +1,4 @@
-"""The role of a source of candidates, and what an item-to-item source can say besides."""
+"""The role of a source of candidates, and what some sources can do besides."""
 
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeGuard
@@ -53,6 +53,22 @@ class LinkingRetriever(Retriever, Protocol):
     def similar(self, items: Rows, k: int, allowed: Allowed) -> Candidates:
         """The `k` items that each item (b,) leads to most strongly."""
         ...
+
+
+class ResumingRetriever(Retriever, Protocol):
+    """A source that need not begin anew where the log has grown."""
+
+    def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
+        """As `fit`, from what `before` learnt of an older log that this one contains.
+
+        `before` stays as it is.
+        """
+        ...
+
+
+def resumes(retriever: Retriever) -> TypeGuard[ResumingRetriever]:
+    """Whether a source can go on from what it learnt of an older log."""
+    return hasattr(retriever, "refit")
 
 
 def links_items(retriever: Retriever) -> TypeGuard[LinkingRetriever]:

@@ -15,7 +15,7 @@ from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.fusion import Fusion
 from recsys.retrieval.mixture import Mixture
-from recsys.retrieval.retriever import Retriever
+from recsys.retrieval.retriever import Retriever, resumes
 
 _log = logging.getLogger("recsys")
 
@@ -66,16 +66,19 @@ class Sources:
         log: Interactions,
         catalog: Catalog,
         step: Callable[[str], None] = lambda name: None,
+        before: "Sources | None" = None,
     ) -> tuple["Sources", list[str]]:
         """Fit every source; returns those that could be, and why the others were left out.
 
+        Those that can go on from `before`, which learnt an older log that this one contains.
         Raises DataError where none is left that offers candidates.
         """
+        older = {member.name: member.retriever for member in before.members} if before else {}
         fitted, notes = [], []
         for member in self.members:
             step(member.name)
             try:
-                member.retriever.fit(log, catalog)
+                _learn(member.retriever, log, catalog, older.get(member.name))
                 fitted.append(member)
             except DataError as error:
                 notes.append(f"source {member.name!r} is left out: {error}")
@@ -109,6 +112,15 @@ class Sources:
             for member, own in zip(self.offering, offers, strict=True)
         ]
         return self.fusion.united(lists, self.mixture)
+
+
+def _learn(
+    retriever: Retriever, log: Interactions, catalog: Catalog, before: Retriever | None
+) -> None:
+    if resumes(retriever) and isinstance(before, type(retriever)):
+        retriever.refit(log, catalog, before)
+    else:
+        retriever.fit(log, catalog)
 
 
 def nothing(histories: Histories, name: str) -> Candidates:

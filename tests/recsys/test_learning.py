@@ -1,9 +1,12 @@
 """Past moments: who had a past, what was chosen next, and that the two never mix."""
 
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +23,7 @@ from recsys.learning import (
     moments_of_last_items,
 )
 from recsys.policy import Policy
+from recsys.retrieval.sources import Sources
 from recsys.settings import EngineSettings
 from tests.shops import ordered_settings, orders, quick_settings, small_shop
 
@@ -245,6 +249,45 @@ def test_too_little_happened_lately_so_last_items_are_taken() -> None:
     _, notes = fitting.run(log)
     assert any(note.startswith("the newest stretches of time give only") for note in notes)
     assert any("the ranker learns from each user's last items" in note for note in notes)
+
+
+@pytest.mark.parametrize("holdout", ["last", "time"])
+def test_what_was_learnt_goes_from_older_logs_to_newer_ones_that_contain_them(
+    holdout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every fit of the sources: each but the first goes on from the one before it."""
+    fits: list[tuple[Sources, Interactions, Sources | None]] = []
+    fit = Sources.fit
+
+    def watched(
+        self: Sources, log: Interactions, *rest: Any, **named: Any
+    ) -> tuple[Sources, list[str]]:
+        before = rest[2] if len(rest) > 2 else named.get("before")
+        found = fit(self, log, *rest, **named)
+        fits.append((found[0], log, before))
+        return found
+
+    monkeypatch.setattr(Sources, "fit", watched)
+    settings = EngineSettings.parse(
+        {
+            "interactions": {"time": "time", "event": "event"},
+            "training": {"holdout": holdout, "least_positives": 20},
+        }
+    )
+    fitting, log = fitting_of(settings, small_shop().events)
+    fitting.run(log)
+    assert len(fits) == 3
+    assert fits[-1][1] is log
+    assert fits[0][2] is None
+    for (learnt, older, _), (_, newer, before) in pairwise(fits):
+        assert before is not None
+        assert before.members == learnt.members
+        assert set(events_of(older)) < set(events_of(newer))
+
+
+def events_of(log: Interactions) -> list[tuple[int, ...]]:
+    columns = (log.user_rows, log.item_rows, log.event_codes, log.times)
+    return list(zip(*(each.tolist() for each in columns), strict=True))
 
 
 def test_positives_that_no_source_found_are_counted() -> None:

@@ -9,6 +9,7 @@ from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.content import Content
@@ -44,6 +45,33 @@ def test_an_unfit_source_is_left_out_with_a_note() -> None:
     assert len(notes) == 1
     assert notes[0].startswith("source 'content' is left out: ")
     assert steps == ["content", "popular"]
+
+
+@dataclass
+class Growing(Popular):
+    """A source that can go on, and remembers from what it did."""
+
+    name: str = "growing"
+    begun: str = ""
+
+    def refit(self, interactions: Interactions, catalog: Catalog, before: "Growing") -> "Growing":
+        self.begun = f"{before.begun}."
+        return self.fit(interactions, catalog)
+
+
+def test_a_source_that_can_goes_on_from_what_it_learnt_of_an_older_log() -> None:
+    def fit(before: Sources | None) -> Sources:
+        sources = Sources((Source(Growing(), 3), Source(Popular(), 3)))
+        return sources.fit(LOG, CATALOG, before=before)[0]
+
+    first = fit(None)
+    third = fit(fit(first))
+    without = Sources((Source(Popular(name="growing"), 3),)).fit(LOG, CATALOG)[0]
+    begun = [
+        named(each.members, "growing").retriever.begun  # type: ignore[attr-defined]
+        for each in (first, third, fit(without))
+    ]
+    assert begun == ["", "..", ""]
 
 
 def test_where_no_source_is_left_the_reason_is_told() -> None:
