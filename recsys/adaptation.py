@@ -14,7 +14,7 @@ DEPTH = 64
 
 _LEAST_REPEATS = 0.05  # of the events that could repeat an item, before repeats are foretold
 _LEAST_SHARED = 0.2  # of the events that stand at one moment with another, before baskets count
-_LEAST_EVENTS = 20_000  # before a network learns more from sequences than counting does
+_LEAST_EVENTS = 150_000  # before a network is worth its minutes; of smaller logs none was measured
 _LEAST_DAYS = 14  # of a log, before lately differs from ever
 
 

@@ -77,11 +77,11 @@ class Engine:
         log, catalog = self.read(
             interactions, catalog, data_dir=data_dir, strict=strict, quarantine=quarantine
         )
-        catalog = self._embedded(catalog, progress)
+        settings, chosen = adapted(self.settings, log, catalog)
+        catalog = _embedded(catalog, settings, progress)
         policy = Policy.of(catalog.available(), log.events, self.settings.events)
         if not policy.mask.any():
             raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
-        settings, chosen = adapted(self.settings, log, catalog)
         fitted, notes = Fitting(settings, catalog, policy, progress).run(log)
         self.notes += chosen + notes
         self._learnt = Learnt(log, catalog, policy, fitted)
@@ -249,19 +249,6 @@ class Engine:
         engine._learnt, engine.notes = learnt, notes
         return engine
 
-    def _embedded(self, catalog: Catalog, progress: Progress) -> Catalog:
-        """The catalogue with its text as vectors, where a source reads them."""
-        members = make_sources(self.settings).members
-        read = any(getattr(member.retriever, "vectors", None) == "text" for member in members)
-        if not read or not catalog.has_text or "text" in catalog.vectors:
-            return catalog
-        text = self.settings.text
-        encoder = TextEncoder(
-            text.model, max_tokens=text.max_tokens, device=self.settings.device, cache=text.cache
-        )
-        vectors = encoder.embed(catalog.texts(), lambda share: progress("embedding texts", share))
-        return catalog.with_vectors("text", vectors)
-
     def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
         log = self.learnt.log
         if sessions is not None and users is None:
@@ -301,3 +288,17 @@ def _check_k(k: int) -> None:
         raise DataError(f"k must be a whole number; got {k!r}")
     if k < 1:
         raise DataError(f"k must be at least 1; got {k}")
+
+
+def _embedded(catalog: Catalog, settings: EngineSettings, progress: Progress) -> Catalog:
+    """The catalogue with its text as vectors, where a source in use reads them."""
+    members = make_sources(settings).members
+    read = any(getattr(member.retriever, "vectors", None) == "text" for member in members)
+    if not read or not catalog.has_text or "text" in catalog.vectors:
+        return catalog
+    text = settings.text
+    encoder = TextEncoder(
+        text.model, max_tokens=text.max_tokens, device=settings.device, cache=text.cache
+    )
+    vectors = encoder.embed(catalog.texts(), lambda share: progress("embedding texts", share))
+    return catalog.with_vectors("text", vectors)

@@ -29,6 +29,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "als": {"kind": "als"},
     "content": {"kind": "content"},
     "near": {"kind": "knn"},
+    "sequence": {"kind": "sequence", "depth": 128},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
     "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch is loaded by those who train
 PAUSES = 24
 """Classes of the time between two events: 0 where it is not known, else by powers of four."""
 
+_OFTEN = 50  # events per item, from which vectors are less in danger of learning events by heart
 _SLOWER = 0.3  # the rate of more epochs, as a share of the rate
 _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
 
@@ -61,7 +62,7 @@ class Sequence:
     width: int = 64  # numbers per vector
     layers: int = 2
     heads: int = 4
-    history: int = 50  # how many of the newest events are read
+    history: int = 100  # how many of the newest events are read
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
     epochs: int = 10
@@ -70,7 +71,7 @@ class Sequence:
     negatives: int = 512  # items drawn per step, shared by all its events
     rate: float = 3e-3  # the highest learning rate of a one-cycle schedule
     weight_decay: float = 0.05
-    dropout: float = 0.3
+    dropout: float | None = None  # None: 0.3 where items were had seldom, else 0.1
     id_dropout: float = 0.1  # how often an item is shown by its content alone
     patience: int = 3  # epochs without a better loss on held-out users before it stops
     seed: int = 0
@@ -87,8 +88,8 @@ class Sequence:
                 f"width must be a multiple of 4 times heads ({self.heads}); got {self.width}"
             )
         for name, most in _MOST.items():
-            if not 0 <= getattr(self, name) <= most:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= most:
                 raise SettingsError(f"{name} must be between 0 and {most}; got {value}")
         check(self.device)
 
@@ -99,8 +100,8 @@ class Sequence:
     def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
         """Go on from what `before` learnt of an older part of this log: `more_epochs` are enough.
 
-        Nothing is held out, so the newest events count. As `fit` where `before` was loaded, or
-        learnt other items or with other settings.
+        They read the newest `history` events of each user, and hold none of them out. As `fit`
+        where `before` was loaded, or learnt other items or with other settings.
         """
         return self._fit(interactions, catalog, before._trained)
 
@@ -111,24 +112,29 @@ class Sequence:
         if not (interactions.counts > 1).any():
             raise DataError(f"the source {self.name!r} needs a user with two events or more")
         clock = interactions.clock == "time"
-        shape = self._shape(len(interactions.events))
+        shape = self._shape(interactions)
         content = content_of(catalog, self.vectors, self.dimensions, self.seed)
         if before is not None and not fits(shape, content, before):
             before = None
+        stream = _stream(interactions, clock)
+        if before is not None:
+            stream = stream.take(np.arange(len(interactions.counts)), self.history)
         trained = fitted(
-            _stream(interactions, clock), content, interactions.item_counts, shape,
+            stream, content, interactions.item_counts, shape,
             self._rounds(again=before is not None), self.seed, pick(self.device), before,
         )  # fmt: skip
         self._hold(trained.table, trained.weights, clock)
         self._trained = trained
         return self
 
-    def _shape(self, events: int) -> "Shape":
+    def _shape(self, interactions: Interactions) -> "Shape":
         from recsys.retrieval.sequence_training import Shape
 
+        dropout = _dropout(interactions.item_counts) if self.dropout is None else self.dropout
         return Shape(
             width=self.width, layers=self.layers, heads=self.heads, history=self.history,
-            events=events, pauses=PAUSES, dropout=self.dropout, id_dropout=self.id_dropout,
+            events=len(interactions.events), pauses=PAUSES, dropout=dropout,
+            id_dropout=self.id_dropout,
         )  # fmt: skip
 
     def _rounds(self, again: bool) -> "Rounds":
@@ -207,6 +213,11 @@ class Sequence:
         rows = np.flatnonzero(known).astype(np.int32)
         index.add(rows, table[rows])
         self._held = _Learnt(table, known, weights, clock, index)
+
+
+def _dropout(counts: Array) -> float:
+    """The default for items that were had so often (items,)."""
+    return 0.1 if counts.sum() >= _OFTEN * np.count_nonzero(counts) else 0.3
 
 
 def _stream(interactions: Interactions, clock: bool) -> "Stream":

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.adaptation import DEPTH, RULES, Traits, adapted
 from recsys.features.catalog import Catalog
-from recsys.features.interactions import Interactions
+from recsys.features.interactions import Clock, Interactions
 from recsys.parts import KINDS, make_sources
 from recsys.settings import EngineSettings, source_tables
 from tests.worlds import log_of, planted
@@ -73,7 +73,21 @@ def test_an_order_brings_the_sources_of_sequences_and_its_absence_takes_them() -
     assert {"next", "wide", "follow", "before"} <= chosen(ordered)[0]
     used, notes = chosen(unordered)
     assert not {"next", "wide", "follow", "before"} & used
-    assert any("off: next, wide (the log has no order)" in note for note in notes)
+    assert any("off: next, wide, sequence (the log has no order)" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("clock", "events", "verdict"),
+    [
+        ("order", 200_000, (True, "the log has 200,000 events in an order")),
+        ("time", 20_000, (False, "the log has 20,000 events in an order")),
+        ("none", 200_000, (False, "the log has no order")),
+    ],
+)
+def test_a_network_reads_sequences_where_there_are_many(
+    clock: Clock, events: int, verdict: tuple[bool, str]
+) -> None:
+    assert RULES["sequence"](replace(ALL, clock=clock, events=events)) == verdict
 
 
 def test_text_brings_content() -> None:

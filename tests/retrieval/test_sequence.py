@@ -184,6 +184,12 @@ def test_a_catalogue_without_content(world: World) -> None:
     assert found.items.max() < GROUPS * SIZE
 
 
+def test_where_items_were_had_seldom_more_is_dropped_unless_settings_say() -> None:
+    often, seldom = log_of([0] * 60, items=3), log_of([0, 1], [1], items=3)
+    assert [Sequence()._shape(log).dropout for log in (often, seldom)] == [0.1, 0.3]
+    assert Sequence(dropout=0.2)._shape(seldom).dropout == 0.2
+
+
 def test_few_negatives_learn_too(world: World) -> None:
     found = small(negatives=20).fit(world.log, world.catalog)
     assert world.recall(found.retrieve(world.histories, 5, world.seen).items) > 0.7
