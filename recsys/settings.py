@@ -29,7 +29,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "als": {"kind": "als"},
     "content": {"kind": "content"},
     "near": {"kind": "knn"},
-    "sequence": {"kind": "sequence", "depth": 128},
+    "sequence": {"kind": "sequence"},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
     "before": {"kind": "covisit", "depth": 0, "forward": 0.0, "backward": 1.0},
@@ -59,7 +59,7 @@ class TrainingSettings(Settings):
     """What is held out to learn from: the newest stretches of time, or each user's last items.
     "auto" takes time where the log has a clock and enough happened in its newest stretches."""
     moments: int = Field(default=2, ge=1)
-    """How many cutoffs, one before the other; the sources are fitted anew at each."""
+    """How many cutoffs, one before the other; the sources are fitted at each, the oldest first."""
     stretch: float = Field(default=0.08, gt=0, lt=0.5)
     """The share of the events between two cutoffs in time."""
     negatives: int = Field(default=100, ge=1)

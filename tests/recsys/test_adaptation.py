@@ -110,13 +110,16 @@ def test_settings_have_the_last_word() -> None:
 def test_depth_follows_the_catalogue_unless_it_is_set() -> None:
     def depths(items: int) -> dict[str, int]:
         log = log_of(list(range(items)), items=items)
-        settings = EngineSettings.parse({"sources": {"wide": {"depth": 33}}})
+        settings = EngineSettings.parse(
+            {"sources": {"wide": {"depth": 33}, "sequence": {"use": True}}}
+        )
         decided, _ = adapted(settings, log, Catalog.empty(log.items))
         return {member.name: member.depth for member in make_sources(decided).members}
 
     assert (depths(30)["next"], depths(300)["next"], depths(3000)["next"]) == (10, 30, DEPTH)
     assert (depths(30)["wide"], depths(3000)["wide"]) == (33, 33)
     assert depths(3000)["follow"] == 0
+    assert (depths(300)["sequence"], depths(3000)["sequence"]) == (30, 200)
 
 
 def test_what_is_decided_is_decided_once() -> None:
