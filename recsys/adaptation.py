@@ -18,7 +18,7 @@ but one item) 200 instead of 64 of `sequence` take the recall of the union from 
 
 _LEAST_REPEATS = 0.05  # of the events that could repeat an item, before repeats are foretold
 _LEAST_SHARED = 0.2  # of the events that stand at one moment with another, before baskets count
-_LEAST_EVENTS = 150_000  # before a network is worth its minutes; of smaller logs none was measured
+_LEAST_EVENTS = 100_000  # before a network is worth its minutes; of smaller logs none was measured
 _LEAST_DAYS = 14  # of a log, before lately differs from ever
 
 
