@@ -66,7 +66,7 @@ class Sequence:
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
     epochs: int = 10
-    more_epochs: int = 2  # where it goes on from what it learnt of an older log
+    more_epochs: int = 4  # where it goes on from what it learnt of an older log
     batch: int = 1600  # events per step
     negatives: int = 512  # items drawn per step, shared by all its events
     rate: float = 3e-3  # the highest learning rate of a one-cycle schedule
