@@ -31,6 +31,7 @@ class Traits:
     clock: Clock
     days: float  # from the first event to the last, 0 without a clock
     text: bool  # does the catalogue have text, or vectors of text
+    labels: bool  # does the catalogue have tags or categories
     repeats: float  # share of the events whose item the user had before
     shared: float  # share of the events at one moment with another of the user, 0 without a clock
     offered_again: bool  # is there an event after which an item may be offered again
@@ -45,6 +46,7 @@ class Traits:
             clock=log.clock,
             days=float(np.ptp(log.times)) / 86_400e6 if clocked else 0.0,
             text=catalog.has_text or "text" in catalog.vectors,
+            labels=bool(catalog.tags() or catalog.categories()),
             repeats=_repeats(log),
             shared=_shared(log) if clocked else 0.0,
             offered_again=any(event is not None and event.offer_again for event in events),
@@ -65,6 +67,10 @@ def _unordered(traits: Traits) -> Verdict:
 
 def _texts(traits: Traits) -> Verdict:
     return traits.text, f"the catalogue has {'text' if traits.text else 'no text'}"
+
+
+def _labelled(traits: Traits) -> Verdict:
+    return traits.labels, f"the catalogue has {'' if traits.labels else 'no '}tags or categories"
 
 
 def _repeated(traits: Traits) -> Verdict:
@@ -101,6 +107,7 @@ RULES: Mapping[str, Callable[[Traits], Verdict]] = {
     "graph-filter": _unordered,
     "knn": _unordered,
     "sequence": _long_sequences,
+    "tagged": _labelled,
     "trending": _trends,
 }
 """By kind when `use = "auto"`; sources of any other kind are on."""

@@ -28,6 +28,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "wide": {"kind": "covisit", "window": 20, "backward": 1.0},
     "als": {"kind": "als"},
     "content": {"kind": "content"},
+    "tagged": {"kind": "tagged"},
     "near": {"kind": "knn"},
     "sequence": {"kind": "sequence"},
     "popular": {"kind": "popular", "depth": 20},

@@ -18,6 +18,7 @@ ALL = Traits(
     clock="time",
     days=100.0,
     text=True,
+    labels=True,
     repeats=0.5,
     shared=0.5,
     offered_again=True,
@@ -44,6 +45,7 @@ def test_every_rule_is_of_a_kind_that_there_is() -> None:
     [
         ("covisit", {"clock": "none"}, "the log has no order"),
         ("content", {"text": False}, "the catalogue has no text"),
+        ("tagged", {"labels": False}, "the catalogue has no tags or categories"),
     ],
 )
 def test_what_a_source_cannot_go_by_turns_it_off(
