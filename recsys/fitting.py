@@ -64,7 +64,9 @@ class Fitting:
                 f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
                 f"{self.settings.training.least_positives} are needed; lists are fused by rank"
             )
-        final, missing = self._learn(log, "fitting sources on everything", older)
+        final, missing = self._learn(
+            log, "fitting sources on everything", older if ranker else None
+        )
         return replace(final, ranker=ranker), missing + said + notes
 
     def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:

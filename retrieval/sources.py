@@ -70,13 +70,19 @@ class Sources:
     ) -> tuple["Sources", list[str]]:
         """Fit every source; returns those that could be, and why the others were left out.
 
-        Those that can go on from `before`, which learnt an older log that this one contains.
+        Those that can go on from `before`, which learnt an older log that this one contains; what
+        could not be fitted then is left out now, as whoever learnt from `before` does not know it.
         Raises DataError where none is left that offers candidates.
         """
         older = {member.name: member.retriever for member in before.members} if before else {}
         fitted, notes = [], []
         for member in self.members:
             step(member.name)
+            if before is not None and member.name not in older:
+                notes.append(
+                    f"source {member.name!r} is left out: an older past is too small for it"
+                )
+                continue
             try:
                 _learn(member.retriever, log, catalog, older.get(member.name))
                 fitted.append(member)

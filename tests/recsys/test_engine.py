@@ -387,7 +387,7 @@ def test_when_every_source_fails_there_is_a_row_that_says_so(shop_engine: Engine
         engine = with_broken(engine, member.name)
     table = engine.recommend(engine.users[:1], k=5)
     assert table["item_id"].to_list() == [None]
-    assert "failed sources: next, wide, als, content, popular" in table["note"][0]
+    assert "failed sources: next, wide, als, content, tagged, popular" in table["note"][0]
 
 
 def test_a_saved_engine_says_the_same(shop_engine: Engine, tmp_path: Path) -> None:

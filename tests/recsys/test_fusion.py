@@ -63,7 +63,7 @@ def test_a_mixture_is_learnt_and_kept(tmp_path: Path) -> None:
     engine = learned_engine()
     mixture = engine.learnt.fitted.sources.mixture
     assert mixture is not None
-    assert mixture.names == ("next", "wide", "als", "content", "popular")
+    assert mixture.names == ("next", "wide", "als", "content", "tagged", "popular")
     assert any("mixture of sources is learnt from" in note for note in engine.notes)
     engine.save(tmp_path / "engine")
     loaded = Engine.load(tmp_path / "engine")

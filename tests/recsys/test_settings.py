@@ -159,8 +159,10 @@ def test_the_benchmarks_differ_in_their_data_only() -> None:
     for path in paths:
         settings = EngineSettings.from_toml(path)
         assert settings.name == path.stem
-        for name in ("events", "text", "sources", "ranker", "training", "seed"):
+        for name in ("text", "sources", "ranker", "training", "seed"):
             assert getattr(settings, name) == getattr(default, name), (path.name, name)
+        for name, event in settings.events.items():  # whether it is offered again is of the task
+            assert event.weight == default.events[name].weight, (path.name, name)
 
 
 @pytest.mark.parametrize(

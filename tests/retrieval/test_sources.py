@@ -74,6 +74,14 @@ def test_a_source_that_can_goes_on_from_what_it_learnt_of_an_older_log() -> None
     assert begun == ["", "..", ""]
 
 
+def test_what_could_not_be_fitted_on_an_older_log_is_left_out_now() -> None:
+    both = Sources((Source(Growing(), 3), Source(Popular(), 3)))
+    older = Sources((Source(Popular(), 3),)).fit(LOG, CATALOG)[0]
+    fitted, notes = both.fit(LOG, CATALOG, before=older)
+    assert [member.name for member in fitted.members] == ["popular"]
+    assert notes == ["source 'growing' is left out: an older past is too small for it"]
+
+
 def test_where_no_source_is_left_the_reason_is_told() -> None:
     sources = Sources((Source(Content(), 3), Source(CoVisit(), 0)))
     with pytest.raises(DataError, match=r"no source is left that offers.*'content' needs"):
