@@ -23,6 +23,11 @@ LOG = log_of([0, 1, 2], [0, 1], [1, 3], [2, 3, 3], items=5)
 class TestGraphFilter(RetrieverContract):
     make = staticmethod(lambda: GraphFilter(factors=6))
     recall_floor = 0.55
+
+
+class TestGraphFilterWithNegativeScores(RetrieverContract):
+    make = staticmethod(lambda: GraphFilter(factors=6, sharpening=1.5))
+    recall_floor = 0.55
     offers_all = False  # what sharpening leaves below 0 is not offered
 
 
@@ -74,6 +79,18 @@ def test_lists_are_those_of_the_papers() -> None:
     expected[taken_of(world.log) > 0] = -np.inf
     expected[:, world.log.item_counts == 0] = -np.inf
     np.testing.assert_allclose(found.scores[:, :, 0], -np.sort(-expected, axis=1)[:, :5], atol=1e-5)
+
+
+def test_what_sharpening_leaves_below_0_is_not_offered() -> None:
+    world = planted()
+    every = np.tile(np.arange(ITEMS, dtype=np.int32), (len(world.histories), 1))
+    model = fitted(world.log, factors=6, sharpening=1.5)
+    scores = model.score(world.histories, every)
+    everything = Allowed.everything(len(every), ITEMS)
+    found = model.retrieve(world.histories, ITEMS, everything)
+    assert (scores < 0).any()
+    for own, items in zip(scores, found.items, strict=True):
+        np.testing.assert_array_equal(np.sort(items[items != PAD]), np.flatnonzero(own > 0))
 
 
 def test_what_nobody_had_is_not_offered() -> None:
