@@ -11,7 +11,7 @@ from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.catalog import Catalog
 from recsys.features.device import check, pick
-from recsys.features.errors import ArtifactError, DataError, SettingsError, TrainingError
+from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
@@ -94,7 +94,7 @@ class Sequence:
         check(self.device)
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
-        """Learn what follows what; raises DataError where nobody has two events."""
+        """Learn what follows what; nothing where nobody has two events."""
         return self._fit(interactions, catalog, None)
 
     def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
@@ -109,9 +109,11 @@ class Sequence:
         from recsys.retrieval.sequence_content import content_of
         from recsys.retrieval.sequence_training import fits, fitted
 
-        if not (interactions.counts > 1).any():
-            raise DataError(f"the source {self.name!r} needs a user with two events or more")
         clock = interactions.clock == "time"
+        if not (interactions.counts > 1).any():
+            self._hold(*self._untaught(interactions), clock)
+            self._trained = None
+            return self
         shape = self._shape(interactions)
         content = content_of(catalog, self.vectors, self.dimensions, self.seed)
         if before is not None and not fits(shape, content, before):
@@ -126,6 +128,20 @@ class Sequence:
         self._hold(trained.table, trained.weights, clock)
         self._trained = trained
         return self
+
+    def _untaught(self, interactions: Interactions) -> tuple[Floats, Weights]:
+        """The vectors and weights of one who knows of no item."""
+        d, layers = self.width, self.layers
+
+        def zeros(*shape: int) -> Floats:
+            return np.zeros(shape, np.float32)
+
+        return zeros(len(interactions.items), d), Weights(
+            events=zeros(len(interactions.events), d), pauses=zeros(PAUSES, d),
+            asks=zeros(layers, d, d), tells=zeros(layers, d, 2 * d),
+            nearness=zeros(layers, self.heads, self.history), answers=zeros(layers, d, d),
+            gates=zeros(layers, d, 4 * d), downs=zeros(layers, 2 * d, d), point=zeros(d, d),
+        )  # fmt: skip
 
     def _shape(self, interactions: Interactions) -> "Shape":
         from recsys.retrieval.sequence_training import Shape

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog
 from recsys.features.errors import ArtifactError, DataError, SettingsError, TrainingError
 from recsys.retrieval.allowed import Allowed
@@ -230,10 +231,21 @@ def test_vectors_that_are_not_finite_are_refused(world: World) -> None:
         small().fit(world.log, broken)
 
 
-def test_a_log_without_a_second_event_is_refused() -> None:
+def test_a_log_without_a_second_event_teaches_nothing(tmp_path: Path) -> None:
+    """As other sources: it is there with nothing to say, and can go on when the log has grown."""
     log = log_of([0], [1], items=2)
-    with pytest.raises(DataError, match="needs a user with two events"):
-        small().fit(log, Catalog.empty(log.items))
+    catalog, everything = Catalog.empty(log.items), Allowed.everything(1, 2)
+    first = small().fit(log, catalog)
+    first.save(tmp_path)
+    rows = np.array([[0, 1]], np.int32)
+    for found in (first, small().load(tmp_path)):
+        assert found.retrieve(sessions([0]), 2, everything).items.tolist() == [[PAD, PAD]]
+        assert found.score(sessions([0]), rows).tolist() == [[0, 0]]
+    grown = log_of([0, 1], [1], items=2)
+    taught = small().refit(grown, catalog, first)
+    np.testing.assert_array_equal(
+        taught.score(sessions([0]), rows), small().fit(grown, catalog).score(sessions([0]), rows)
+    )
 
 
 def test_unfitted_it_says_so() -> None:
