@@ -29,7 +29,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "als": {"kind": "als"},
     "content": {"kind": "content"},
     "tagged": {"kind": "tagged"},
-    "near": {"kind": "knn"},
+    "near": {"kind": "ease", "neighbours": 100},
     "sequence": {"kind": "sequence"},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},

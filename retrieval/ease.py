@@ -19,6 +19,7 @@ from recsys.retrieval.item_to_item import SumsOfLinks
 from recsys.retrieval.links import Links
 from recsys.retrieval.topk import offer
 
+_RIDGE, _RIDGE_OF_FEW = 300.0, 25.0  # on all items; on a neighbourhood, which is a ridge by itself
 _BLOCK = 1024  # items whose weights are pruned at once
 
 
@@ -37,13 +38,13 @@ class Ease(SumsOfLinks):
     reason: ClassVar[str] = "goes with what you chose, such as {item}"
 
     name: str = "ease"
-    regularization: float = 300.0
+    regularization: float | None = None  # None: 300, and 25 where items are regressed on a few
     neighbours: int = 300
     most_bytes: int = 2 << 30
     _links: Links | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.regularization > 0:
+        if self.regularization is not None and not self.regularization > 0:
             raise SettingsError(f"regularization must be above 0; got {self.regularization}")
         for name in ("neighbours", "most_bytes"):
             if getattr(self, name) < 1:
@@ -54,9 +55,11 @@ class Ease(SumsOfLinks):
         taken = ones_of(interactions)[:, rows]
         gram = sp.csr_matrix(taken.T @ taken)
         if self.is_exact(len(rows)):
-            weights = _pruned(_all_weights(gram, self.regularization), self.neighbours)
+            ridge = _RIDGE if self.regularization is None else self.regularization
+            weights = _pruned(_all_weights(gram, ridge), self.neighbours)
         else:
-            weights = _neighbourhoods(gram, self.regularization, self.neighbours)
+            ridge = _RIDGE_OF_FEW if self.regularization is None else self.regularization
+            weights = _neighbourhoods(gram, ridge, self.neighbours)
         self._links = Links.of(_spread(weights, rows, len(interactions.items)))
         return self
 
