@@ -33,7 +33,7 @@ _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
 
 _COUNTS = (
     "width", "layers", "heads", "history", "dimensions", "epochs", "more_epochs",
-    "batch", "negatives", "patience",
+    "most_events", "batch", "negatives", "patience",
 )  # fmt: skip
 
 
@@ -67,6 +67,7 @@ class Sequence:
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
     epochs: int = 10
     more_epochs: int = 4  # where it goes on from what it learnt of an older log
+    most_events: int = 20_000_000  # read in one fit: of a larger log there are fewer epochs
     batch: int = 1600  # events per step
     negatives: int = 512  # items drawn per step, shared by all its events
     rate: float = 3e-3  # the highest learning rate of a one-cycle schedule
@@ -121,9 +122,10 @@ class Sequence:
         stream = _stream(interactions, clock)
         if before is not None:
             stream = stream.take(np.arange(len(interactions.counts)), self.history)
+        rounds = self._rounds(len(interactions), again=before is not None)
         trained = fitted(
-            stream, content, interactions.item_counts, shape,
-            self._rounds(again=before is not None), self.seed, pick(self.device), before,
+            stream, content, interactions.item_counts, shape, rounds, self.seed, pick(self.device),
+            before,
         )  # fmt: skip
         self._hold(trained.table, trained.weights, clock)
         self._trained = trained
@@ -153,11 +155,12 @@ class Sequence:
             id_dropout=self.id_dropout,
         )  # fmt: skip
 
-    def _rounds(self, again: bool) -> "Rounds":
+    def _rounds(self, events: int, again: bool) -> "Rounds":
         from recsys.retrieval.sequence_training import Rounds
 
+        wanted = self.more_epochs if again else self.epochs
         return Rounds(
-            epochs=self.more_epochs if again else self.epochs, batch=self.batch,
+            epochs=max(1, min(wanted, self.most_events // events)), batch=self.batch,
             history=self.history, negatives=self.negatives,
             rate=self.rate * (_SLOWER if again else 1), decay=self.weight_decay,
             patience=0 if again else self.patience,

@@ -67,7 +67,7 @@ def test_the_difference_from_a_published_figure_is_relative() -> None:
 
 def test_every_contest_and_every_set_has_a_config() -> None:
     names = {path.stem for path in CONFIGS.glob("*.toml")}
-    assert set(SEEDS) == names
+    assert {*SEEDS, *CONTESTS} == names
     assert set(CONTESTS) <= names
     for own in PUBLISHED.values():
         assert all("source" in figures for figures in own.values())
