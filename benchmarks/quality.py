@@ -23,7 +23,7 @@ SEEDS = {
     "online-retail": (0,),
     "retailrocket": (0, 1, 2),
 }
-"""Per data set the seeds of the engine: three where they take minutes. On gowalla it is a peer."""
+"""Per data set the seeds of the engine: three where they take minutes; gowalla is a peer."""
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -62,6 +63,23 @@ def over_rows(kernel: Callable[..., None], n: int, *args: object) -> None:
     stretches = [(start, min(start + step, n)) for start in range(0, n, step)]
     for done in [_pool().submit(kernel, start, stop, *args) for start, stop in stretches]:
         done.result()
+
+
+@contextmanager
+def alone(small: bool = True) -> Iterator[None]:
+    """Torch works with one thread in here, if what it does in a step is small.
+
+    Threads that wait for one another within a small step cost more than they give, and far more on
+    a machine that has other work. Other threads of this process keep theirs.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if small else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache

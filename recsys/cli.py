@@ -320,6 +320,8 @@ def export(
     check_target(folder, KIND)
     engine = _loaded(artifact)
     texts = _lines(users_file)
+    if texts == []:
+        raise DataError(f"--users-file {users_file} holds no user; nothing was written")
     users = None if texts is None else _ids(texts, engine.users, "user")
     with output.progress() as progress:
         done = write_lists(engine, folder, k, users, block, progress)

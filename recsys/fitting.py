@@ -23,7 +23,7 @@ from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
-from recsys.retrieval.sources import Sources
+from recsys.retrieval.sources import Older
 from recsys.settings import EngineSettings
 
 _MOST_MIXED = 4_000
@@ -115,7 +115,7 @@ class Fitting:
             labels.append(own[hit])
         return _stacked(ranks, PAD), _stacked(labels, 0)
 
-    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, Sources | None, list[str]]:
+    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, Older | None, list[str]]:
         """Lists of past moments, the sources of the newest of them, and how they were made."""
         settings = self.settings.training
         in_time = settings.holdout != "last" and log.clock == "time"
@@ -135,7 +135,7 @@ class Fitting:
 
     def _of_last_items(
         self, log: Interactions, notes: list[str]
-    ) -> tuple[TrainingLists, Sources | None, list[str]]:
+    ) -> tuple[TrainingLists, Older | None, list[str]]:
         number = self.settings.training.moments
         if log.clock == "none":
             rng = np.random.default_rng((self.settings.seed, number))
@@ -144,20 +144,20 @@ class Fitting:
         lists, older = self._lists(moments_of_last_items(log, number, self.policy.hides))
         return lists, older, [*notes, _account(lists, "each user's last items")]
 
-    def _lists(self, moments: Iterable[Moment]) -> tuple[TrainingLists, Sources | None]:
-        """The lists of all moments, and the sources of the newest.
+    def _lists(self, moments: Iterable[Moment]) -> tuple[TrainingLists, Older | None]:
+        """The lists of all moments, and what the sources of the newest leave.
 
         Each is made from sources that were fitted on its past alone. The oldest comes first, so
         that those of the next can go on from there: what was learnt never goes back in time.
         """
         most = max(1, self.settings.training.most_lists // self.settings.training.moments)
         parts: list[list[TrainingLists]] = []
-        older: Sources | None = None
+        older: Older | None = None
         for number, moment in reversed(list(enumerate(moments, 1))):
             if len(moment.past):
                 step = f"fitting sources before moment {number}"
                 fitted, _ = self._learn(moment.past, step, older)
-                older = fitted.sources
+                older = fitted.sources.older()
                 drawn = moment.sample(most, np.random.default_rng((self.settings.seed, number)))
                 parts.append(list(self._lists_of(drawn, fitted, number)))
         newest_first = [each for part in reversed(parts) for each in part]
@@ -193,7 +193,7 @@ class Fitting:
         return lists.counting(len(block.histories), len(chosen.items))
 
     def _learn(
-        self, log: Interactions, step: str, older: Sources | None = None
+        self, log: Interactions, step: str, older: Older | None = None
     ) -> tuple[Fitted, list[str]]:
         """Everything but the ranker, from one log, by sources that may go on from older ones."""
         sources = make_sources(self.settings)

@@ -51,7 +51,7 @@ def moments_in_time(log: Interactions, moments: int, stretch: float) -> Iterator
 
 
 def moments_of_last_items(log: Interactions, moments: int, hides: Mask) -> Iterator[Moment]:
-    """Each user's last item that could be offered, the one before it, ...
+    """Each user's last item that no earlier event hid, the one before it, ...
 
     `hides` (events,) are the events after which the policy offers an item no more. What a user
     went on to do with the item (a view became a purchase) belongs to the choice; later events of
@@ -81,14 +81,16 @@ def _last_choice(log: Interactions, hides: Mask) -> tuple[Mask, Mask]:
 
 def _hidden(log: Interactions, hides: Mask) -> Mask:
     """(events,) whether an earlier event of the user has taken the item off the offer."""
-    order = np.lexsort((np.arange(len(log)), log.item_rows, log.user_rows))
+    hidden = np.zeros(len(log), bool)
+    if not hides.any():
+        return hidden
+    order = np.lexsort((log.item_rows, log.user_rows))
     users, items = log.user_rows[order], log.item_rows[order]
     first = np.ones(len(log), bool)
     first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
     bars = np.cumsum(hides[log.event_codes[order]])
     before: Array = bars - hides[log.event_codes[order]]
     starts = np.maximum.accumulate(np.where(first, np.arange(len(log)), 0))
-    hidden = np.zeros(len(log), bool)
     hidden[order] = before > before[starts]
     return hidden
 

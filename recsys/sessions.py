@@ -74,9 +74,21 @@ def read_sessions(
     return ReadSessions(read.names, histories, _remarks(total - known, known))
 
 
+def _check_lists(sessions: object) -> None:
+    if not isinstance(sessions, Mapping):
+        raise DataError(
+            "sessions must be a frame of events or map names to lists of item ids, as in "
+            f"{{'a visit': ['i1', 'i2']}}; got a {type(sessions).__name__}"
+        )
+    for name, session in sessions.items():
+        if isinstance(session, str):
+            raise DataError(f"session {name!r} must be a list of item ids; got {session!r}")
+
+
 def _of_lists(
     sessions: Mapping[Any, Sequence[Any]], log: Interactions, events: Mapping[str, EventType]
 ) -> _Events:
+    _check_lists(sessions)
     names = as_ids(list(sessions), "session")
     items = log.items.rows([item for session in sessions.values() for item in session])
     codes = np.full(len(items), _least(log, events), np.uint8)

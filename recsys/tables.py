@@ -139,7 +139,7 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
             "failed": pl.Series(lists.failed, dtype=pl.String),
         }
     )
-    stock = "stock and policy leave {} to offer"
+    stock = "stock, policy and conditions leave {} to offer"
     offered = pl.format("{} of {} items: ", pl.col("length"), pl.lit(k)) + (
         pl.when(pl.col("length") < pl.col("available"))
         .then(pl.lit("the sources found no more"))

@@ -10,7 +10,7 @@ from numba import njit
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array
 from recsys.features.catalog import Catalog
-from recsys.features.errors import SettingsError
+from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
@@ -20,6 +20,7 @@ from recsys.retrieval.links import Links
 from recsys.retrieval.topk import offer
 
 _RIDGE, _RIDGE_OF_FEW = 300.0, 25.0  # on all items; on a neighbourhood, which is a ridge by itself
+_MOST_PAIRS = 1 << 30  # of items that one user had: 8 GB
 _BLOCK = 1024  # items whose weights are pruned at once
 
 
@@ -32,6 +33,7 @@ class Ease(SumsOfLinks):
     4 bytes for each pair of them. Of each item the `neighbours` largest weights are kept.
     Where P would take more than `most_bytes`, each item is regressed on the `neighbours` items that
     alone explain it best (the feature selection of fsSLIM, Ning & Karypis 2011, with EASE's ridge).
+    X'X is held in either case; `fit` raises DataError where it could take more than 8 GB.
     All pairs of X count the same, and so do the items of a history.
     """
 
@@ -53,6 +55,7 @@ class Ease(SumsOfLinks):
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         rows = np.flatnonzero(interactions.item_counts)
         taken = ones_of(interactions)[:, rows]
+        self._check_room(np.diff(taken.indptr), len(rows))
         gram = sp.csr_matrix(taken.T @ taken)
         if self.is_exact(len(rows)):
             ridge = _RIDGE if self.regularization is None else self.regularization
@@ -62,6 +65,15 @@ class Ease(SumsOfLinks):
             weights = _neighbourhoods(gram, ridge, self.neighbours)
         self._links = Links.of(_spread(weights, rows, len(interactions.items)))
         return self
+
+    def _check_room(self, lengths: Array, n_items: int) -> None:
+        """Raise DataError where the pairs of all histories (users,) would take too much memory."""
+        pairs = min(int((lengths.astype(np.int64) ** 2).sum()), n_items**2)
+        if pairs > _MOST_PAIRS:
+            raise DataError(
+                f"the source {self.name!r} would count up to {pairs:,} pairs of items, more than "
+                f"{_MOST_PAIRS:,}; the kind 'knn' counts them block by block"
+            )
 
     def is_exact(self, n_items: int) -> bool:
         """Whether the matrix of so many items may be held."""

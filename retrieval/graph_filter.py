@@ -179,6 +179,7 @@ def _orthonormal(basis: Floats) -> Floats:
     a QR decomposition takes 3.0.
     """
     for _ in range(2):  # what rounding leaves of the first time is gone after the second
+        basis = basis / np.maximum(np.linalg.norm(basis, axis=0), np.finfo(np.float32).tiny)
         squares, axes = np.linalg.eigh((basis.T @ basis).astype(np.float64))
         least = squares.max(initial=0) * len(squares) * np.finfo(np.float32).eps
         kept = squares > least

@@ -67,7 +67,7 @@ class Sequence:
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
     epochs: int = 10
     more_epochs: int = 4  # where it goes on from what it learnt of an older log
-    most_events: int = 20_000_000  # read in one fit: of a larger log there are fewer epochs
+    most_events: int = 20_000_000  # read in a fit: of larger logs fewer epochs, then the newest
     batch: int = 1600  # events per step
     negatives: int = 512  # items drawn per step, shared by all its events
     rate: float = 3e-3  # the highest learning rate of a one-cycle schedule
@@ -101,8 +101,9 @@ class Sequence:
     def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
         """Go on from what `before` learnt of an older part of this log: `more_epochs` are enough.
 
-        They read the newest `history` events of each user, and hold none of them out. As `fit`
-        where `before` was loaded, or learnt other items or with other settings.
+        They read of each user the newest events that a row holds, and hold none of them out. Both
+        logs have the same items. As `fit` where `before` was loaded, or its network is of another
+        shape.
         """
         return self._fit(interactions, catalog, before._trained)
 
@@ -120,9 +121,10 @@ class Sequence:
         if before is not None and not fits(shape, content, before):
             before = None
         stream = _stream(interactions, clock)
-        if before is not None:
-            stream = stream.take(np.arange(len(interactions.counts)), self.history)
-        rounds = self._rounds(len(interactions), again=before is not None)
+        newest = self._newest(interactions.counts, again=before is not None)
+        if newest is not None:
+            stream = stream.take(np.arange(len(interactions.counts)), newest)
+        rounds = self._rounds(len(stream.items), again=before is not None)
         trained = fitted(
             stream, content, interactions.item_counts, shape, rounds, self.seed, pick(self.device),
             before,
@@ -154,6 +156,19 @@ class Sequence:
             events=len(interactions.events), pauses=PAUSES, dropout=dropout,
             id_dropout=self.id_dropout,
         )  # fmt: skip
+
+    def _newest(self, counts: Array, again: bool) -> int | None:
+        """How many of each user's newest events are read; None: all.
+
+        Going on, as many as a row has, and one to be foretold; of a log above `most_events` as many
+        as one epoch may have, but two at the least, without which nothing follows anything.
+        """
+        newest = self.history + 1 if again else None
+        if counts.sum() <= self.most_events:
+            return newest
+        with_more = len(counts) - np.cumsum(np.bincount(counts))  # users with more than 0, 1, ...
+        fitting = np.searchsorted(np.cumsum(with_more), self.most_events, side="right")
+        return max(2, min(int(fitting), newest or int(fitting)))
 
     def _rounds(self, events: int, again: bool) -> "Rounds":
         from recsys.retrieval.sequence_training import Rounds

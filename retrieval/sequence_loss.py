@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _CELLS = 1 << 18
 """Scores held at once: they stay in a core's cache, and no page is asked of the system."""
@@ -64,6 +65,7 @@ class _SampledSoftmax(torch.autograd.Function):
         return loss / m
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         of_users, of_wanted, of_offered = ctx.saved_tensors

@@ -12,6 +12,7 @@ from torch.nn import functional
 from recsys.features import ragged
 from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
 from recsys.features.errors import TrainingError
+from recsys.features.threads import alone
 from recsys.retrieval.sequence_kernel import Weights, pointed
 from recsys.retrieval.sequence_loss import sampled_softmax_loss
 from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
@@ -19,7 +20,7 @@ from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
 _log = logging.getLogger("recsys")
 
 _UNIFORM = 0.5  # the share of negatives drawn evenly; the others come as often as they are had
-_ALONE = 1 << 15  # numbers in a step below which threads wait for one another more than they work
+_ALONE = 1 << 18  # numbers in a step below which threads wait for one another more than they work
 _HELD = 500  # users at the most, and a twentieth of all, whose last event tells when to stop
 
 
@@ -123,18 +124,12 @@ def fitted(
 
     With `before` it goes on from there, where that was trained on items and content like these.
     """
-    threads = torch.get_num_threads()
-    small = rounds.batch * shape.width < _ALONE
-    try:
-        torch.set_num_threads(1 if small else threads)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = shape.network(content, counts > 0)
-            if before is not None:
-                _go_on(network, before)
-            return train(network, stream, counts, rounds, seed, device)
-    finally:
-        torch.set_num_threads(threads)
+    with alone(rounds.batch * shape.width < _ALONE), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = shape.network(content, counts > 0)
+        if before is not None:
+            _go_on(network, before)
+        return train(network, stream, counts, rounds, seed, device)
 
 
 def fits(shape: Shape, content: Floats, before: Trained) -> bool:
@@ -180,6 +175,8 @@ def train(
             schedule.step()
         if not torch.isfinite(loss):
             raise TrainingError(f"the sequence encoder's loss is {loss.item()}: lower its rate")
+        if not len(answers) and epoch + 1 < rounds.epochs:
+            continue  # nobody to choose an epoch by: the last is taken
         table, weights = exported(network.eval())
         missed = _missed(table, weights, asked, answers, counts > 0)
         _log.debug("epoch %d: loss %.4f, held out %.4f", epoch + 1, loss.item(), missed)

@@ -1,7 +1,7 @@
 """Several sources of candidates, asked as one."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -45,12 +45,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Older:
+    """What sources of an older log leave to those of a newer one: not all that they learnt."""
+
+    resuming: Mapping[str, Retriever]  # by name, those that a fit can go on from
+    left_out: Mapping[str, str]  # by name, why it could not be fitted
+
+
+@dataclass(frozen=True)
 class Sources:
     """All sources of an engine, in the order in which their opinions are kept."""
 
     members: tuple[Source, ...]
     fusion: Fusion = field(default_factory=Fusion)
     mixture: Mixture | None = None  # where one was learnt
+    left_out: Mapping[str, str] = field(default_factory=dict)  # by name, why
 
     @property
     def retrievers(self) -> list[Retriever]:
@@ -66,32 +75,34 @@ class Sources:
         log: Interactions,
         catalog: Catalog,
         step: Callable[[str], None] = lambda name: None,
-        before: "Sources | None" = None,
+        older: "Older | None" = None,
     ) -> tuple["Sources", list[str]]:
         """Fit every source; returns those that could be, and why the others were left out.
 
-        Those that can go on from `before`, which learnt an older log that this one contains; what
-        could not be fitted then is left out now, as whoever learnt from `before` does not know it.
+        Those that can go on from `older`, which comes of a log that this one contains; what could
+        not be fitted there is left out here, as whoever learnt from those does not know it.
         Raises DataError where none is left that offers candidates.
         """
-        older = {member.name: member.retriever for member in before.members} if before else {}
-        fitted, notes = [], []
+        fitted, left_out = [], dict(older.left_out) if older else {}
         for member in self.members:
             step(member.name)
-            if before is not None and member.name not in older:
-                notes.append(
-                    f"source {member.name!r} is left out: an older past is too small for it"
-                )
+            if member.name in left_out:
                 continue
             try:
-                _learn(member.retriever, log, catalog, older.get(member.name))
+                _learn(member, log, catalog, older)
                 fitted.append(member)
             except DataError as error:
-                notes.append(f"source {member.name!r} is left out: {error}")
-        left = replace(self, members=tuple(fitted))
+                left_out[member.name] = str(error)
+        left = replace(self, members=tuple(fitted), left_out=left_out)
+        notes = [f"source {name!r} is left out: {why}" for name, why in left_out.items()]
         if not left.offering:
             raise DataError(f"no source is left that offers candidates: {'; '.join(notes)}")
         return left, notes
+
+    def older(self) -> "Older":
+        """What these leave to sources of a newer log."""
+        kept = {m.name: m.retriever for m in self.members if resumes(m.retriever)}
+        return Older(kept, self.left_out)
 
     def retrieve(
         self, histories: Histories, allowed: Allowed, least: int = 0
@@ -120,9 +131,9 @@ class Sources:
         return self.fusion.united(lists, self.mixture)
 
 
-def _learn(
-    retriever: Retriever, log: Interactions, catalog: Catalog, before: Retriever | None
-) -> None:
+def _learn(member: Source, log: Interactions, catalog: Catalog, older: Older | None) -> None:
+    retriever = member.retriever
+    before = older.resuming.get(member.name) if older else None
     if resumes(retriever) and isinstance(before, type(retriever)):
         retriever.refit(log, catalog, before)
     else:

@@ -19,7 +19,7 @@ from recsys.retrieval.item_to_item import SumsOfLinks
 from recsys.retrieval.links import Links, Steps
 from recsys.retrieval.topk import offer
 
-_BLOCK = 1024  # items whose products with all others are held at once
+_BLOCK = 256  # items whose products with all others are held at once
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Tagged(SumsOfLinks):
                 f"{self.common:,} items and not all of them have"
             )
         worth = np.maximum(interactions.item_counts, 1).astype(np.float32) ** self.popularity
-        blocks = _blocks(labels, worth.astype(np.float32), self.neighbours)
+        blocks = _blocks(labels, worth, self.neighbours)
         self._links = Links.of(sp.csr_matrix(sp.vstack(list(blocks))))
         return self
 

@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 
 TWO_STAGE, FUSED = "two-stage", "fused"
 
-USERS_AT_ONCE = 10_000
+USERS_AT_ONCE = 2_500
 """Users that one stage answers before the next is asked: it bounds the memory of candidates."""
 
 _FIRST = 4
@@ -36,7 +36,9 @@ class Answers:
     """What each system offered (its lists, best first), and what that cost."""
 
     items: Mapping[str, Rows]  # per system (b, k) PAD where a list is short
-    seconds: Mapping[str, float]  # fused: with its sources; two-stage: with all before it
+    seconds: Mapping[str, float]
+    """Of a source what it takes to its depth or the longest list; of the fused list with those of
+    all sources and of the policy; of the two-stage list with those of the fused one."""
     found: Found
     failed: tuple[str, ...]  # sources that could not answer, once for each block of users
 
@@ -65,6 +67,8 @@ class _Block:
     allowed: Allowed
     offers: list[Candidates | None] = field(default_factory=list)  # of each source
     whole: Candidates | None = None  # the union of them
+    kept: Candidates | None = None  # what the width leaves of it
+    failed: list[str] = field(default_factory=list)  # sources that offered nothing
     ranked: Ranked | None = None
 
     @classmethod
@@ -81,13 +85,17 @@ class _Asking:
     longest: int
     items: dict[str, list[Rows]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # of each stage alone
+    allowing: float = 0.0  # seconds in which the policy said what may be offered
     found: list[Found] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def add(self, held: Held) -> None:
         """Ask every system for these users: each source once, the rest from what they offered."""
-        blocks = [_Block.of(part) for part in held.blocks(block_size(len(held.catalog)))]
         first = None if self.seconds else _Block.of(next(held.blocks(_FIRST)))
+        started = time.perf_counter()
+        parts = held.blocks(block_size(len(held.catalog)))
+        blocks = list(side_by_side(_Block.of, parts))
+        self.allowing += time.perf_counter() - started
         for name, stage in self._stages():
             if first is not None:  # what a first call compiles and loads is not its cost
                 stage(first)
@@ -104,7 +112,7 @@ class _Asking:
         names = (TWO_STAGE, FUSED, *sources)
         items = {name: np.concatenate(self.items[name]) for name in names}
         seconds = {name: self.seconds[name] for name in names}
-        seconds[FUSED] += sum(seconds[name] for name in sources)
+        seconds[FUSED] += self.allowing + sum(seconds[name] for name in sources)
         seconds[TWO_STAGE] += seconds[FUSED]
         return Answers(items, seconds, Found.joined(self.found), tuple(self.failed))
 
@@ -135,25 +143,23 @@ class _Asking:
             None if own is None else own.top(depth)
             for own, depth in zip(block.offers, deepest, strict=True)
         ]
-        block.whole = self._sources.joined(offers, block.held.histories)
-        return self.engine.learnt.fitted.fused(self._kept(block), self.longest).candidates.items
+        fitted, sources = self.engine.learnt.fitted, self._sources
+        block.whole = sources.joined(offers, block.held.histories)
+        block.kept = sources.fusion.cut(block.whole, self.k)
+        block.failed = [
+            m.name for m, own in zip(sources.offering, offers, strict=True) if own is None
+        ]
+        block.offers.clear()
+        return fitted.fused(block.kept, self.longest).candidates.items
 
     def _rank(self, block: _Block) -> Rows:
-        failed = [
-            member.name
-            for member, own in zip(self._sources.offering, block.offers, strict=True)
-            if own is None
-        ]
-        fitted = self.engine.learnt.fitted
-        ranked = fitted.ordered(block.held.histories, self._kept(block), failed, self.longest)
-        block.ranked = ranked
-        return ranked.candidates.items
-
-    def _kept(self, block: _Block) -> Candidates:
-        return self._sources.fusion.cut(_of(block.whole), self.k)
+        fitted, kept = self.engine.learnt.fitted, _of(block.kept)
+        block.ranked = fitted.ordered(block.held.histories, kept, block.failed, self.longest)
+        return block.ranked.candidates.items
 
     def _found(self, block: _Block) -> Found:
-        return Found.of(block.held, _of(block.whole), self._kept(block), self._sources.offering)
+        whole, kept = _of(block.whole), _of(block.kept)
+        return Found.of(block.held, whole, kept, self._sources.offering)
 
 
 def _of(made: Made | None) -> Made:

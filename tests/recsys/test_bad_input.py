@@ -73,7 +73,7 @@ def test_one_user() -> None:
     engine = fit(orders({"ann": "abca"}))
     assert any(note.startswith("no ranker: ") for note in engine.notes)
     (note,) = engine.recommend(["ann"])["note"]
-    assert note == "0 of 10 items: stock and policy leave 0 to offer"
+    assert note == "0 of 10 items: stock, policy and conditions leave 0 to offer"
     assert set(listed(engine.recommend(["nobody"]))["nobody"]) == {"a", "b", "c"}
 
 
@@ -196,8 +196,8 @@ def test_all_but_one_filtered() -> None:
     lists = engine.recommend(["ann", "bob"], k=2)
     assert listed(lists) == {"ann": ["d"], "bob": []}
     assert lists["note"].to_list() == [
-        "1 of 2 items: stock and policy leave 1 to offer",
-        "0 of 2 items: stock and policy leave 0 to offer",
+        "1 of 2 items: stock, policy and conditions leave 1 to offer",
+        "0 of 2 items: stock, policy and conditions leave 0 to offer",
     ]
 
 
@@ -232,7 +232,7 @@ def test_k_above_the_catalogue() -> None:
     for user, own in listed(table).items():
         assert len(own) == len(set(own)) <= offered
         note = table.filter(user_id=user)["note"][0]
-        assert f"{len(own)} of 10000 items: stock and policy leave" in note
+        assert f"{len(own)} of 10000 items: stock, policy and conditions leave" in note
 
 
 def test_a_misspelt_key_in_toml(tmp_path: Path) -> None:
@@ -314,6 +314,14 @@ def test_users_and_sessions_both_or_neither() -> None:
     for given in ({}, {"users": ["u"], "sessions": {"s": ["sku-00001"]}}):
         with pytest.raises(DataError, match="give either users or sessions"):
             engine.recommend(**given)  # type: ignore[arg-type]
+
+
+def test_a_session_that_is_no_list_of_items() -> None:
+    engine = fitted_engine()
+    with pytest.raises(DataError, match=r"session 's' must be a list of item ids; got 'sku-00001'"):
+        engine.recommend(sessions={"s": "sku-00001"})
+    with pytest.raises(DataError, match=r"map names to lists of item ids.*got a list"):
+        engine.recommend(sessions=["sku-00001"])  # type: ignore[arg-type]
 
 
 def test_an_unknown_event_in_a_session() -> None:

@@ -142,6 +142,11 @@ def test_fit_recommend_similar_export(run: Any, shop_folder: Path, tmp_path: Pat
     assert "4 rows for 2 users in 1 file: " in exported.out
     assert len(pl.read_parquet(tmp_path / "lists" / "part-00000.parquet")) == 4
 
+    (tmp_path / "users.txt").write_text("\n")
+    emptied = run("export", engine, tmp_path / "lists", "--users-file", tmp_path / "users.txt")
+    assert (emptied.code, "holds no user; nothing was written" in emptied.err) == (Exit.DATA, True)
+    assert len(pl.read_parquet(tmp_path / "lists" / "part-00000.parquet")) == 4
+
 
 def test_recommend_prints_titles_and_reasons(run: Any, engine_folder: Path) -> None:
     ran = run("recommend", engine_folder, "--users", "u00000", "-k", 2)

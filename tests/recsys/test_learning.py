@@ -23,7 +23,7 @@ from recsys.learning import (
     moments_of_last_items,
 )
 from recsys.policy import Policy
-from recsys.retrieval.sources import Sources
+from recsys.retrieval.sources import Older, Sources, named
 from recsys.settings import EngineSettings
 from tests.shops import ordered_settings, orders, quick_settings, small_shop
 
@@ -87,6 +87,17 @@ def test_what_became_of_the_last_item_belongs_to_the_choice() -> None:
     (cut,) = moments_of_last_items(log, 1, np.ones(len(log.events), bool))
     assert told(cut) == {"ann": ("a", "b")}
     assert [log.events[int(code)] for code in cut.chosen.events] == ["purchase"]
+
+
+def test_what_nothing_hides_is_a_choice_again() -> None:
+    columns = LogColumns(order="position", event="event")
+    rows = orders({"ann": "abcb", "bob": "bb"}).with_columns(
+        event=pl.Series(["view", "purchase", "view", "view", "view", "purchase"])
+    )
+    log, _ = read_interactions(rows, columns)
+    hides = np.array([name == "purchase" for name in log.events])
+    (cut,) = moments_of_last_items(log, 1, hides)
+    assert told(cut) == {"ann": ("ab", "c"), "bob": ("b", "b")}
 
 
 def test_without_an_order_the_held_out_item_is_drawn() -> None:
@@ -256,14 +267,14 @@ def test_what_was_learnt_goes_from_older_logs_to_newer_ones_that_contain_them(
     holdout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every fit of the sources: each but the first goes on from the one before it."""
-    fits: list[tuple[Sources, Interactions, Sources | None]] = []
+    fits: list[tuple[Sources, Interactions, Older | None]] = []
     fit = Sources.fit
 
     def watched(
-        self: Sources, log: Interactions, *rest: Any, **named: Any
+        self: Sources, log: Interactions, *rest: Any, **others: Any
     ) -> tuple[Sources, list[str]]:
-        before = rest[2] if len(rest) > 2 else named.get("before")
-        found = fit(self, log, *rest, **named)
+        before = rest[2] if len(rest) > 2 else others.get("older")
+        found = fit(self, log, *rest, **others)
         fits.append((found[0], log, before))
         return found
 
@@ -281,7 +292,8 @@ def test_what_was_learnt_goes_from_older_logs_to_newer_ones_that_contain_them(
     assert fits[0][2] is None
     for (learnt, older, _), (_, newer, before) in pairwise(fits):
         assert before is not None
-        assert before.members == learnt.members
+        (begun,) = before.resuming.values()
+        assert begun is named(learnt.members, "sequence").retriever
         assert set(events_of(older)) < set(events_of(newer))
 
 

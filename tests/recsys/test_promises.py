@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from recsys.learning import moments_in_time, moments_of_last_items
 from recsys.ranking import pair_features as features_module
 from recsys.retrieval.candidates import Candidates
 from recsys.settings import EngineSettings, EvaluationSettings
+from recsys.shop import make_shop
 from tests.shops import (
     SOURCES,
     assert_same_lists,
@@ -37,6 +38,19 @@ from tests.shops import (
 )
 
 ROOT = Path(__file__).parents[2]
+
+
+# The example of the README runs as it stands there.
+
+
+def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a smaller shop than `make_shop()` makes; nothing else is changed."""
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    example = text.split("```python\n", 1)[1].split("```", 1)[0]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recsys.shop.make_shop", partial(make_shop, users=200, items=200, days=60))
+    exec(compile(example, "README.md", "exec"), {})
+    assert (tmp_path / "engine" / "manifest.json").exists()
 
 
 # Nothing looks ahead.
@@ -317,12 +331,12 @@ def test_a_list_shorter_than_k_says_why() -> None:
     engine = ordered_engine({"ann": "abc", "bob": "bcd", "cat": "ab"})
     table = engine.recommend(["ann", "cat", "nobody"], k=3)
     notes = dict(table.select("user_id", "note").iter_rows())
-    assert notes["ann"] == "1 of 3 items: stock and policy leave 1 to offer"
-    assert notes["cat"] == "2 of 3 items: stock and policy leave 2 to offer"
+    assert notes["ann"] == "1 of 3 items: stock, policy and conditions leave 1 to offer"
+    assert notes["cat"] == "2 of 3 items: stock, policy and conditions leave 2 to offer"
     assert notes["nobody"] == "unknown user: popular items"
     fewer = engine.recommend(["nobody"], k=9)
     assert fewer["note"].unique().to_list() == [
-        "unknown user: popular items; 4 of 9 items: stock and policy leave 4 to offer"
+        "unknown user: popular items; 4 of 9 items: stock, policy and conditions leave 4 to offer"
     ]
 
 
@@ -338,7 +352,7 @@ def test_who_is_offered_nothing_has_one_row_without_an_item() -> None:
         "score": None,
         "sources": [],
         "reason": None,
-        "note": "0 of 2 items: stock and policy leave 0 to offer",
+        "note": "0 of 2 items: stock, policy and conditions leave 0 to offer",
     }
     all_barred = engine.recommend(["bob", "nobody"], exclude=list("abcd"))
     assert all_barred["item_id"].to_list() == [None, None]

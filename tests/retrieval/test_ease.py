@@ -134,3 +134,9 @@ def test_it_links_items_and_says_when_it_cannot() -> None:
 def test_settings_out_of_range_are_refused(given: dict[str, float], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         Ease(**given)
+
+
+def test_pairs_that_would_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.retrieval.ease._MOST_PAIRS", 3)
+    with pytest.raises(DataError, match="'ease' would count up to 4 pairs of items, more than 3"):
+        fitted(log_of([A, B], items=3))

@@ -137,18 +137,23 @@ def test_sampled_gradients_go_to_the_full_ones() -> None:
     torch.testing.assert_close(torch.autograd.grad(loss, users)[0], full, atol=0.01, rtol=0.01)
 
 
-def test_the_gradients_of_the_loss_are_those_of_its_definition() -> None:
-    generator = torch.Generator().manual_seed(3)
-    rows, drawn = torch.tensor([3, 11, 3]), torch.tensor([11, 3, 3, 7, 0])
+@pytest.mark.parametrize("users_at_all", [3, 40])
+def test_the_gradients_of_the_loss_are_those_of_its_definition(
+    users_at_all: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.retrieval.sequence_loss._CELLS", 1)  # blocks as small as they get
+    m, generator = users_at_all, torch.Generator().manual_seed(3)
+    rows = torch.tensor([3, 11, 3]).repeat(14)[:m]
+    drawn = torch.tensor([11, 3, 3, 7, 0])
     log_expected = torch.randn(5, generator=generator, dtype=torch.float64)
     users, wanted, offered = (
         torch.randn(n, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-        for n in (3, 3, 5)
+        for n in (m, m, 5)
     )
     inputs = (users, wanted, offered)
     others = (users @ offered.T - log_expected).masked_fill(rows[:, None] == drawn, -torch.inf)
     scores = torch.cat([(users * wanted).sum(dim=1, keepdim=True), others], dim=1)
-    plain = torch.nn.functional.cross_entropy(scores, torch.zeros(3, dtype=torch.long))
+    plain = torch.nn.functional.cross_entropy(scores, torch.zeros(m, dtype=torch.long))
     loss = sampled_softmax_loss(users, wanted, offered, log_expected, rows, drawn)
     torch.testing.assert_close(loss, plain)
     torch.testing.assert_close(
@@ -260,7 +265,13 @@ def test_a_damaged_file_is_refused(fitted: Sequence, tmp_path: Path) -> None:
         small().load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["width", "layers", "heads", "history", "epochs", "negatives"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "width", "layers", "heads", "history", "dimensions", "epochs", "more_epochs", "most_events",
+        "batch", "negatives", "patience",
+    ],
+)  # fmt: skip
 def test_settings_below_1_are_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} must be at least 1; got 0"):
         Sequence(**{name: 0})
@@ -327,3 +338,20 @@ def test_going_on_an_item_that_was_new_begins_where_its_content_puts_it(world: W
     np.testing.assert_allclose(
         found.score(last, rows), first.score(last, rows), rtol=1e-5, atol=1e-5
     )
+
+
+def test_going_on_with_rows_of_one_event(world: World) -> None:
+    older, _ = world.log.split_last(1)
+    first = small(history=1).fit(older, world.catalog)
+    found = small(history=1).refit(world.log, world.catalog, first)
+    assert world.recall(found.retrieve(world.histories, 5, world.seen).items) > 0.5
+
+
+def test_of_a_large_log_fewer_epochs_are_read_and_then_the_newest_events() -> None:
+    counts = np.array([1, 2, 3, 50])
+    assert Sequence()._newest(counts, again=False) is None
+    assert Sequence(history=20)._newest(counts, again=True) == 21
+    assert Sequence(epochs=5, most_events=200)._rounds(56, again=False).epochs == 3
+    assert Sequence(most_events=9)._newest(counts, again=False) == 3  # 1 + 2 + 3 + 3 of them
+    assert Sequence(most_events=10)._newest(counts, again=True) == 4
+    assert Sequence(most_events=1)._newest(counts, again=False) == 2  # less teaches nothing

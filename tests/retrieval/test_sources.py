@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from recsys.features.arrays import PAD
@@ -60,9 +61,9 @@ class Growing(Popular):
 
 
 def test_a_source_that_can_goes_on_from_what_it_learnt_of_an_older_log() -> None:
-    def fit(before: Sources | None) -> Sources:
+    def fit(before: Sources | None = None) -> Sources:
         sources = Sources((Source(Growing(), 3), Source(Popular(), 3)))
-        return sources.fit(LOG, CATALOG, before=before)[0]
+        return sources.fit(LOG, CATALOG, older=before.older() if before else None)[0]
 
     first = fit(None)
     third = fit(fit(first))
@@ -74,12 +75,14 @@ def test_a_source_that_can_goes_on_from_what_it_learnt_of_an_older_log() -> None
     assert begun == ["", "..", ""]
 
 
-def test_what_could_not_be_fitted_on_an_older_log_is_left_out_now() -> None:
-    both = Sources((Source(Growing(), 3), Source(Popular(), 3)))
-    older = Sources((Source(Popular(), 3),)).fit(LOG, CATALOG)[0]
-    fitted, notes = both.fit(LOG, CATALOG, before=older)
+def test_what_could_not_be_fitted_on_an_older_log_is_left_out_now_for_that_reason() -> None:
+    both = Sources((Source(Content(), 3), Source(Popular(), 3)))
+    older, said = both.fit(LOG, CATALOG)
+    able = CATALOG.with_vectors("text", np.ones((len(CATALOG), 2), np.float32))
+    fitted, notes = both.fit(LOG, able, older=older.older())
     assert [member.name for member in fitted.members] == ["popular"]
-    assert notes == ["source 'growing' is left out: an older past is too small for it"]
+    assert notes == said
+    assert notes[0].startswith("source 'content' is left out: the source 'content' needs catalogue")
 
 
 def test_where_no_source_is_left_the_reason_is_told() -> None:
