@@ -1,0 +1,20 @@
+"""Small steps on one thread, and everything as it was afterwards."""
+
+import pytest
+import torch
+
+from recsys.features.threads import alone
+
+
+def test_torch_has_its_threads_back_whatever_happens() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="gone"), alone():
+            assert torch.get_num_threads() == 1
+            raise ValueError("gone")
+        assert torch.get_num_threads() == 2
+        with alone(small=False):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
