@@ -66,7 +66,7 @@ def over_rows(kernel: Callable[..., None], n: int, *args: object) -> None:
 
 
 @contextmanager
-def alone(small: bool = True) -> Iterator[None]:
+def one_thread(small: bool = True) -> Iterator[None]:
     """Torch works with one thread in here, if what it does in a step is small.
 
     Threads that wait for one another within a small step cost more than they give, and far more on

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
-from recsys.features.threads import alone
+from recsys.features.threads import one_thread
 from recsys.ranking.lists import TrainingLists
 
 _CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
@@ -62,7 +62,7 @@ class NeuralRanker:
         if not np.isfinite(lists.features).all():
             bad = np.flatnonzero(~np.isfinite(lists.features).all(axis=(0, 1)))
             raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
-        with alone(), torch.random.fork_rng(devices=[]):
+        with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network, self.curve_ = train(lists, self, progress)
         self._hold(network)

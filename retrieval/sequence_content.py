@@ -4,10 +4,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
-from recsys.features import ragged
-from recsys.features.arrays import PAD, Array, Floats
+from recsys.features.arrays import Floats
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError
+from recsys.features.labels import labels_of
 
 
 def content_of(catalog: Catalog, vectors: str, dimensions: int, seed: int) -> Floats:
@@ -42,25 +42,10 @@ def _text(vectors: Floats, dimensions: int) -> Floats:
 
 def _attributes(catalog: Catalog) -> sp.csr_matrix:
     """(items, values) what categories and tags each item has, rare ones weighing more."""
-    items = len(catalog)
-    parts = []
-    for codes in catalog.categories().values():
-        rows = np.flatnonzero(codes != PAD)
-        parts.append(_ones(rows, codes[rows], items))
-    for offsets, codes, _ in catalog.tags().values():
-        parts.append(_ones(ragged.owners(offsets), codes, items))
-    if not parts:
-        return sp.csr_matrix((items, 0), dtype=np.float32)
-    every = sp.hstack(parts, format="csr", dtype=np.float32)
-    every.data[:] = 1
+    every = labels_of(catalog)
     holders = np.bincount(every.indices, minlength=every.shape[1])
-    every.data = np.log(1 + items / holders[every.indices]).astype(np.float32)
+    every.data = np.log(1 + len(catalog) / holders[every.indices]).astype(np.float32)
     return every
-
-
-def _ones(rows: Array, columns: Array, items: int) -> sp.csr_matrix:
-    width = int(columns.max()) + 1 if len(columns) else 0
-    return sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), (items, width))
 
 
 def _axes(matrix: sp.csr_matrix, dimensions: int, seed: int) -> Floats:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from recsys.features import ragged
 from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
 from recsys.features.errors import TrainingError
-from recsys.features.threads import alone
+from recsys.features.threads import one_thread
 from recsys.retrieval.sequence_kernel import Weights, pointed
 from recsys.retrieval.sequence_loss import sampled_softmax_loss
 from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
@@ -124,7 +124,7 @@ def fitted(
 
     With `before` it goes on from there, where that was trained on items and content like these.
     """
-    with alone(rounds.batch * shape.width < _ALONE), torch.random.fork_rng():
+    with one_thread(rounds.batch * shape.width < _ALONE), torch.random.fork_rng():
         torch.manual_seed(seed)
         network = shape.network(content, counts > 0)
         if before is not None:

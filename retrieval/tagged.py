@@ -14,6 +14,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.labels import labels_of
 from recsys.features.threads import over_rows
 from recsys.retrieval.item_to_item import SumsOfLinks
 from recsys.retrieval.links import Links, Steps
@@ -68,26 +69,6 @@ class Tagged(SumsOfLinks):
     def _steps(self, histories: Histories) -> Steps:
         weights = np.float32(self.decay) ** np.arange(self.last, dtype=np.float32)
         return Steps.newest(histories, weights)
-
-
-def labels_of(catalog: Catalog) -> sp.csr_matrix:
-    """(items, labels) 1 where an item has a tag or is of a category."""
-    parts = [_ones(offsets, codes, len(names)) for offsets, codes, names in catalog.tags().values()]
-    for codes in catalog.categories().values():
-        offsets = ragged.offsets_of(codes != PAD)
-        parts.append(_ones(offsets, codes[codes != PAD], int(codes.max(initial=PAD)) + 1))
-    if not parts:
-        return sp.csr_matrix((len(catalog), 0), dtype=np.float32)
-    return sp.csr_matrix(sp.hstack(parts), dtype=np.float32)
-
-
-def _ones(offsets: Array, codes: Array, n: int) -> sp.csr_matrix:
-    ones = sp.csr_matrix(
-        (np.ones(len(codes), np.float32), codes, offsets), (len(offsets) - 1, n), copy=True
-    )
-    ones.sum_duplicates()
-    ones.data[:] = 1
-    return ones
 
 
 def _units(labels: sp.csr_matrix, common: int) -> sp.csr_matrix:

@@ -103,7 +103,7 @@ class _Asking:
             lists = [_wide(items, self.longest) for items in side_by_side(stage, blocks)]
             self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - started
             self.items.setdefault(name, []).extend(lists)
-        self.failed.extend(name for block in blocks for name in _of(block.ranked).failed)
+        self.failed.extend(name for block in blocks for name in _made(block.ranked).failed)
         self.found.append(Found.joined(list(side_by_side(self._found, blocks))))
 
     def answers(self) -> Answers:
@@ -153,16 +153,16 @@ class _Asking:
         return fitted.fused(block.kept, self.longest).candidates.items
 
     def _rank(self, block: _Block) -> Rows:
-        fitted, kept = self.engine.learnt.fitted, _of(block.kept)
+        fitted, kept = self.engine.learnt.fitted, _made(block.kept)
         block.ranked = fitted.ordered(block.held.histories, kept, block.failed, self.longest)
         return block.ranked.candidates.items
 
     def _found(self, block: _Block) -> Found:
-        whole, kept = _of(block.whole), _of(block.kept)
+        whole, kept = _made(block.whole), _made(block.kept)
         return Found.of(block.held, whole, kept, self._sources.offering)
 
 
-def _of(made: Made | None) -> Made:
+def _made(made: Made | None) -> Made:
     """What an earlier stage has made."""
     if made is None:
         raise RuntimeError("a stage ran before the one that it needs")

@@ -10,8 +10,9 @@ from recsys.features.catalog import Catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.interactions import Interactions
+from recsys.features.labels import labels_of
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.tagged import Tagged, labels_of
+from recsys.retrieval.tagged import Tagged
 from tests.retrieval.contract import RetrieverContract
 from tests.worlds import log_of, sessions
 
@@ -55,7 +56,7 @@ def test_links_are_dense_cosines_times_popularity(own: list[set[str]], walk: lis
 def test_a_category_is_a_label_beside_the_tags() -> None:
     log = log_of([A, B], items=4)
     labels = labels_of(catalog_of(log, ["u|v", "u", "", "v|v"], ["x", None, "x", "y"]))
-    assert labels.toarray().tolist() == [[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]]
+    assert labels.toarray().tolist() == [[1, 0, 1, 1], [0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 1]]
 
 
 def test_the_newest_items_count_most_and_unsold_ones_are_found() -> None:

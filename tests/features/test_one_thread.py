@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from recsys.features.threads import alone
+from recsys.features.threads import one_thread
 
 
 def broken_step() -> None:
-    with alone():
+    with one_thread():
         assert torch.get_num_threads() == 1
         raise ValueError("gone")
 
@@ -19,7 +19,7 @@ def test_torch_has_its_threads_back_whatever_happens() -> None:
         with pytest.raises(ValueError, match="gone"):
             broken_step()
         assert torch.get_num_threads() == 2
-        with alone(small=False):
+        with one_thread(small=False):
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
