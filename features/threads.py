@@ -97,5 +97,6 @@ if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of 
 def _become_worker() -> None:
     import torch
 
+    torch.get_num_threads()  # asked first, or it would take a later default at its first step
     torch.set_num_threads(1)  # of this thread: others keep theirs
     _here.is_worker = True

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.features import threads as of_this_machine
 from recsys.features.arrays import Array
-from recsys.features.threads import cores, over_rows, side_by_side
+from recsys.features.threads import cores, one_thread, over_rows, side_by_side
 
 
 def count(start: int, stop: int, rows: Array) -> None:
@@ -89,3 +90,11 @@ def test_torch_has_one_thread_in_a_block_and_its_own_outside() -> None:
     before = torch.get_num_threads()
     assert list(side_by_side(lambda block: torch.get_num_threads(), range(4))) == [1] * 4
     assert torch.get_num_threads() == before
+
+
+def test_a_worker_keeps_one_thread_when_the_default_changes_before_its_first_step() -> None:
+    of_this_machine._pool.cache_clear()
+    list(side_by_side(lambda block: block, range(4)))
+    with one_thread():
+        pass
+    assert list(side_by_side(lambda block: torch.get_num_threads(), range(4))) == [1] * 4
