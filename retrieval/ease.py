@@ -14,7 +14,7 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
-from recsys.retrieval.inverse import inverted
+from recsys.retrieval.inverse import inverse_of_gram
 from recsys.retrieval.item_to_item import SumsOfLinks
 from recsys.retrieval.links import Links
 from recsys.retrieval.topk import offer
@@ -30,10 +30,11 @@ class Ease(SumsOfLinks):
 
     Exact (Steck 2019, equations 5 to 8): with P the inverse of X'X + `regularization` I the weight
     of item i for item j is -P[i, j] / P[j, j]. P is of the items that somebody had and takes
-    4 bytes for each pair of them. Of each item the `neighbours` largest weights are kept.
-    Where P would take more than `most_bytes`, each item is regressed on the `neighbours` items that
-    alone explain it best (the feature selection of fsSLIM, Ning & Karypis 2011, with EASE's ridge).
-    X'X is held in either case; `fit` raises DataError where it could take more than 8 GB.
+    4 bytes for each pair of them, and less than twice that while it is made. Of each item the
+    `neighbours` largest weights are kept. Where P would take more than `most_bytes`, each item is
+    regressed on the `neighbours` items that alone explain it best (the feature selection of fsSLIM,
+    Ning & Karypis 2011, with EASE's ridge).
+    `fit` raises DataError where X'X could take more than 8 GB.
     All pairs of X count the same, and so do the items of a history.
     """
 
@@ -56,13 +57,12 @@ class Ease(SumsOfLinks):
         rows = np.flatnonzero(interactions.item_counts)
         taken = ones_of(interactions)[:, rows]
         self._check_room(np.diff(taken.indptr), len(rows))
-        gram = sp.csr_matrix(taken.T @ taken)
         if self.is_exact(len(rows)):
             ridge = _RIDGE if self.regularization is None else self.regularization
-            weights = _pruned(_all_weights(gram, ridge), self.neighbours)
+            weights = _pruned(_all_weights(taken, ridge), self.neighbours)
         else:
             ridge = _RIDGE_OF_FEW if self.regularization is None else self.regularization
-            weights = _neighbourhoods(gram, ridge, self.neighbours)
+            weights = _neighbourhoods(taken, ridge, self.neighbours)
         self._links = Links.of(_spread(weights, rows, len(interactions.items)))
         return self
 
@@ -88,11 +88,9 @@ def ones_of(log: Interactions) -> sp.csr_matrix:
     return matrix
 
 
-def _all_weights(gram: sp.csr_matrix, regularization: float) -> Array:
+def _all_weights(taken: sp.csr_matrix, regularization: float) -> Array:
     """(items, items): row j has the weights of all items for item j, 0 for itself."""
-    dense = gram.toarray(order="F")
-    np.fill_diagonal(dense, dense.diagonal() + np.float32(regularization))
-    weights: Array = inverted(dense).T  # symmetric, and its rows lie together this way
+    weights = inverse_of_gram(taken, regularization).T  # symmetric, and its rows lie together so
     weights /= -weights.diagonal()[:, None].copy()
     np.fill_diagonal(weights, 0)
     return weights
@@ -113,8 +111,9 @@ def _pruned(weights: Array, k: int) -> sp.csr_matrix:
     return sp.csr_matrix(sp.vstack(kept))
 
 
-def _neighbourhoods(gram: sp.csr_matrix, regularization: float, k: int) -> sp.csr_matrix:
+def _neighbourhoods(taken: sp.csr_matrix, regularization: float, k: int) -> sp.csr_matrix:
     """As `_pruned`, by a regression of each item on `k` chosen ones."""
+    gram = sp.csr_matrix(taken.T @ taken)
     gram.sort_indices()
     n = gram.shape[0]
     chosen = np.full((n, k), PAD, np.int32)

@@ -25,12 +25,14 @@ class ItemSpace(nn.Module):
         nn.init.normal_(self.own.weight, std=width**-0.5)
         nn.init.normal_(self.project.weight, std=width**-0.5)
         self.id_dropout = id_dropout
+        self.generator: torch.Generator | None = None
 
     def forward(self, items: Tensor) -> Tensor:
         """items (n,) -> (n, d); in training some lose their own vector, so that content learns."""
         own: Tensor = self.own(items) * self.seen[items]
         if self.training and self.id_dropout:
-            own = own * (torch.rand_like(own[:, :1]) >= self.id_dropout)
+            drawn = torch.rand(len(own), 1, generator=self.generator, device=own.device)
+            own = own * (drawn >= self.id_dropout)
         if not self.content.shape[1]:
             return own
         projected: Tensor = self.project(self.content[items])
@@ -43,12 +45,17 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.dropped = round(share * _GRAIN)
+        self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.dropped:
             return x
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
-        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()].view(x.shape)
+        drawn = (
+            words.random_(-(2**63), None, generator=self.generator)
+            .view(torch.uint8)[: x.numel()]
+            .view(x.shape)
+        )
         return x * (drawn >= self.dropped).to(x.dtype).mul_(_GRAIN / (_GRAIN - self.dropped))
 
 
@@ -112,6 +119,12 @@ class SequenceNetwork(nn.Module):
     def stack(self) -> list[Layer]:
         """The layers, the first to read first."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    def draws_from(self, generator: torch.Generator) -> None:
+        """What is dropped in training is drawn from `generator`, no more from torch's own."""
+        for module in self.modules():
+            if isinstance(module, ItemSpace | Dropout):
+                module.generator = generator
 
     def forward(self, vectors: Tensor, events: Tensor, pauses: Tensor, owners: Tensor) -> Tensor:
         """vectors (b, l, d), events, pauses, owners (b, l) -> where each event leads (b, l, d).

@@ -14,13 +14,13 @@ from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
 from recsys.features.errors import TrainingError
 from recsys.features.threads import one_thread
 from recsys.retrieval.sequence_kernel import Weights, pointed
-from recsys.retrieval.sequence_loss import sampled_softmax_loss
 from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
+from recsys.retrieval.sequence_step import Block, Lottery, Replicas
 
 _log = logging.getLogger("recsys")
 
-_UNIFORM = 0.5  # the share of negatives drawn evenly; the others come as often as they are had
-_ALONE = 1 << 18  # numbers in a step below which threads wait for one another more than they work
+_SMALL = 1 << 18  # numbers in a step below which torch's threads wait more than they work
+_PARTS = 2  # of such a step, which are worked on at once
 _HELD = 500  # users at the most, and a twentieth of all, whose last event tells when to stop
 
 
@@ -104,18 +104,6 @@ class Shape:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows of events, (b, l) each: a row may hold the ends and beginnings of several histories."""
-
-    items: Array
-    events: Array
-    pauses: Array
-    owners: Array  # PAD where a row is not full
-    follows: Mask  # does the same user have another event?
-    wanted: Rows  # (m,) the items of those events
-
-
 def fitted(
     stream: Stream, content: Floats, counts: Array, shape: Shape, rounds: Rounds, seed: int,
     device: str, before: Trained | None = None,
@@ -124,12 +112,16 @@ def fitted(
 
     With `before` it goes on from there, where that was trained on items and content like these.
     """
-    with one_thread(rounds.batch * shape.width < _ALONE), torch.random.fork_rng():
+    with one_thread(_is_small(shape.width, rounds)), torch.random.fork_rng():
         torch.manual_seed(seed)
         network = shape.network(content, counts > 0)
         if before is not None:
             _go_on(network, before)
         return train(network, stream, counts, rounds, seed, device)
+
+
+def _is_small(width: int, rounds: Rounds) -> bool:
+    return rounds.batch * width < _SMALL
 
 
 def fits(shape: Shape, content: Floats, before: Trained) -> bool:
@@ -154,8 +146,8 @@ def train(
 
     `counts` (items,) say how often each item was had. With a patience, some users' last events are
     held out: it stops when their loss has not fallen for so many epochs. Without one the last epoch
-    is the best. The same seed on the same number of threads gives the same answer. Raises
-    TrainingError where the loss is not finite.
+    is the best. The same seed gives the same answer on any number of cores, where steps are small
+    enough to be worked on in parts. Raises TrainingError where the loss is not finite.
     """
     rng = np.random.default_rng(seed)
     held = _held(np.diff(stream.offsets), rng) & (rounds.patience > 0)
@@ -163,29 +155,33 @@ def train(
     asked = shown.take(np.flatnonzero(held), rounds.history)
     answers = stream.items[stream.offsets[1:][held] - 1]
     optimizer, schedule = _optimizer(network.to(device), len(shown.items), rounds)
-    shares, best, waited = _shares(counts), np.inf, 0
+    replicas, lottery = Replicas(network, _parts(network, rounds), rng), Lottery(counts)
+    best, waited = np.inf, 0
     for epoch in range(rounds.epochs):
-        network.train()
         for block in _blocks(shown.take(rng.permutation(len(held))), rounds, rng):
-            loss = _loss(network, block, shares, rounds.negatives, rng)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = replicas.step(block, lottery.draw(rounds.negatives, rng))
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the sequence encoder's loss is {loss.item()}: lower its rate")
+        if not np.isfinite(loss):
+            raise TrainingError(f"the sequence encoder's loss is {loss}: lower its rate")
         if not len(answers) and epoch + 1 < rounds.epochs:
             continue  # nobody to choose an epoch by: the last is taken
         table, weights = exported(network.eval())
         missed = _missed(table, weights, asked, answers, counts > 0)
-        _log.debug("epoch %d: loss %.4f, held out %.4f", epoch + 1, loss.item(), missed)
+        _log.debug("epoch %d: loss %.4f, held out %.4f", epoch + 1, loss, missed)
         waited = 0 if missed < best or not len(answers) else waited + 1
         if waited == 0:
             best, kept = missed, Trained(table, weights, _state(network), counts > 0)
         if waited and waited == rounds.patience:
             break
     return kept
+
+
+def _parts(network: SequenceNetwork, rounds: Rounds) -> int:
+    """In how many parts a step is done: a large one is left to torch, a GPU has it whole."""
+    on_cpu = network.space.content.device.type == "cpu"
+    return _PARTS if on_cpu and _is_small(network.space.own.embedding_dim, rounds) else 1
 
 
 def _state(network: SequenceNetwork) -> dict[str, Tensor]:
@@ -255,24 +251,6 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _shares(counts: Array) -> Array:
-    """(items,) how likely each item is to be drawn: only what somebody had is."""
-    seen = counts > 0
-    shares: Array = _UNIFORM * seen / seen.sum() + (1 - _UNIFORM) * counts / counts.sum()
-    return shares
-
-
-def _drawn(shares: Array, negatives: int, rng: np.random.Generator) -> tuple[Rows, Floats]:
-    """Items (n,), and the logarithm of how often each was to be expected among them."""
-    possible = np.flatnonzero(shares)
-    if len(possible) <= negatives:
-        return possible.astype(np.int32), np.zeros(len(possible), np.float32)
-    edges = np.cumsum(shares[possible])
-    places = np.searchsorted(edges, rng.random(negatives) * edges[-1], side="right")
-    drawn = possible[np.minimum(places, len(possible) - 1)]
-    return drawn.astype(np.int32), np.log(negatives * shares[drawn]).astype(np.float32)
-
-
 def _blocks(stream: Stream, rounds: Rounds, rng: np.random.Generator) -> Iterator[Block]:
     """The stream cut into rows at a random phase, which are as full as rows can be."""
     length, n = rounds.history, len(stream.items)
@@ -295,34 +273,3 @@ def _blocks(stream: Stream, rounds: Rounds, rng: np.random.Generator) -> Iterato
         own = order[start : start + rounds.rows]
         read, events, pauses, owner = (each[own] for each in rows)
         yield Block(read, events, pauses, owner, follows[own], wanted[own][follows[own]])
-
-
-def _loss(
-    network: SequenceNetwork, block: Block, shares: Array, negatives: int, rng: np.random.Generator
-) -> Tensor:
-    drawn, log_expected = _drawn(shares, negatives, rng)
-    n, m = block.items.size, len(block.wanted)
-    device = network.space.content.device
-
-    def there(values: Array) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
-    rows, places = np.unique(
-        np.concatenate([block.items.ravel(), block.wanted, drawn]), return_inverse=True
-    )
-    table = network.space(there(rows))  # each item of the step once
-    place = there(places)
-    read, wanted, offered = (
-        # Indexing would add the gradients up in any order; this is deterministic.
-        functional.embedding(own, table) for own in (place[:n], place[n : n + m], place[n + m :])
-    )  # fmt: skip
-    bfloat16 = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-    with bfloat16:
-        led = network(
-            read.view(*block.items.shape, -1), there(block.events), there(block.pauses),
-            there(block.owners),
-        )[there(block.follows)]  # fmt: skip
-    which = place.to(torch.int32)
-    return sampled_softmax_loss(
-        led.float(), wanted, offered, there(log_expected), which[n : n + m], which[n + m :]
-    )

@@ -12,7 +12,7 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.inverse import inverted
+from recsys.retrieval.inverse import inverse_of_gram
 
 
 @dataclass
@@ -21,8 +21,8 @@ class Ease:
 
     With P the inverse of X'X + `regularization` I the weight of item i for item j is
     -P[i, j] / P[j, j], and 0 for itself. P is of the items that somebody had, takes 4 bytes for
-    each pair of them (6.7 GB for 40,981 items) and is made in place. `fit` refuses what would take
-    more than `most_bytes`.
+    each pair of them (6.7 GB for 40,981 items); where users are fewer, a matrix of them is held
+    beside it while it is made. `fit` refuses a P of more than `most_bytes`.
     Any history will do, also that of somebody whom `fit` has not seen.
     """
 
@@ -46,9 +46,8 @@ class Ease:
                 f"{needed / 1e9:.3g} GB; most_bytes allows {self.most_bytes / 1e9:.3g} GB"
             )
         taken = lists.ones(lists.pairs(past))[:, self._rows]
-        gram = (taken.T @ taken).toarray(order="F")
-        np.fill_diagonal(gram, gram.diagonal() + np.float32(self.regularization))
-        self._inverse = inverted(gram).T  # symmetric, and its rows lie together this way
+        # Symmetric, and its rows lie together this way.
+        self._inverse = inverse_of_gram(taken, self.regularization).T
         self._scale = self._inverse.diagonal().copy()
         return self
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from recsys.features.errors import DataError, SettingsError, TrainingError
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.ease import Ease
-from recsys.retrieval.inverse import inverted
+from recsys.retrieval.inverse import inverse_of_gram, inverted
 from recsys.retrieval.retriever import links_items
 from tests.retrieval.contract import RetrieverContract
 from tests.worlds import log_of, sessions
@@ -110,6 +111,24 @@ def test_an_inverse_in_place_is_symmetric_beyond_one_tile() -> None:
     assert np.shares_memory(inverse, matrix)
     assert (inverse == inverse.T).all()
     np.testing.assert_allclose(given @ inverse, np.eye(2100), atol=1e-3)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([0.5, 30.0]), st.integers(0, 99))
+def test_an_inverse_by_way_of_users_or_of_items(
+    users: int, items: int, ridge: float, seed: int
+) -> None:
+    taken = (np.random.default_rng(seed).random((users, items)) < 0.4).astype(np.float32)
+    expected = np.linalg.inv(taken.T.astype(np.float64) @ taken + ridge * np.eye(items))
+    found = inverse_of_gram(sp.csr_matrix(taken), ridge)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_an_inverse_by_way_of_users_is_put_together_from_blocks() -> None:
+    taken = sp.random(40, 1100, 0.05, "csr", np.float32, rng=np.random.default_rng(0))
+    found = inverse_of_gram(taken, 2.0)
+    gram = (taken.T @ taken).toarray() + 2 * np.eye(1100)
+    np.testing.assert_allclose(found @ gram, np.eye(1100), atol=1e-4)
 
 
 def test_a_gram_matrix_that_is_not_positive_definite_is_named() -> None:
