@@ -1,24 +1,27 @@
 """Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks all|readme|quality|peers|speed|als|embed|index|growth|scoring|
+    python -m benchmarks all|readme|peers|quality|seeds|speed|als|embed|index|growth|scoring|
         reading|memory
         [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
 Each step is a process of its own that leaves one file. A step whose file was made by this code and
 these arguments is skipped, so that a run that was stopped goes on where it stopped; --keep skips
-whatever has a file, --fresh skips nothing. A step that fails is named at the end.
+whatever has a file, --fresh skips nothing. A step that fails is named at the end. `seeds` repeats
+`quality` with three seeds, which takes as long as all others: `all` leaves it out.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.comparison import CONTESTS
 from benchmarks.measure import write_results
-from benchmarks.quality import SEEDS
+from benchmarks.quality import SETS, SEVERAL
 from benchmarks.versions import CODE, state
 
 HERE = Path(__file__).parent
@@ -39,6 +42,7 @@ class Step:
     reads_data: bool = False
     generated: str | None = None  # the file without --data-dir; None: then the step is left out
     own_fresh: bool = False  # it keeps parts of its work, and --fresh makes it forget them
+    of_all: bool = True  # False: it is done only where it is named
 
     def file(self, options: argparse.Namespace) -> Path | None:
         """Where its results go."""
@@ -51,17 +55,18 @@ class Step:
         return Path(self.result).stem if self.result else self.name
 
 
-def _on(name: str, module: str, *sets: str, own_fresh: bool = False) -> list[Step]:
+def _on(name: str, module: str, sets: Iterable[str], *further: str, **about: Any) -> list[Step]:
     """A step for each of these public data sets."""
     return [
-        Step(name, module, f"{name}-{data}.json", ("--data", data), True, own_fresh=own_fresh)
+        Step(name, module, f"{name}-{data}.json", ("--data", data, *further), True, **about)
         for data in sets
     ]
 
 
 STEPS = (
-    *_on("quality", "benchmarks.quality", *SEEDS),
-    *_on("peers", "benchmarks.comparison", *CONTESTS, own_fresh=True),
+    *_on("peers", "benchmarks.comparison", CONTESTS, own_fresh=True),
+    *_on("quality", "benchmarks.quality", SETS),
+    *_on("seeds", "benchmarks.quality", SEVERAL, "--seeds", "0", "1", "2", of_all=False),
     Step(
         "speed",
         "benchmarks.speed",
@@ -83,7 +88,8 @@ STEPS = (
 
 def main() -> None:
     options, further = _options()
-    chosen = [step for step in STEPS if options.step in (step.name, "all")]
+    everything = options.step == "all"
+    chosen = [s for s in STEPS if (s.of_all if everything else s.name == options.step)]
     failed = [step.label for step in chosen if not run(step, options, further)]
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

@@ -58,7 +58,7 @@ def main() -> None:
     settings = EngineSettings.from_toml(CONFIGS / f"{data}.toml")
     chosen = [name for name in names if name in options.systems]
     failed = [name for name in chosen if not _run(data, name, options)]
-    held, _ = held_out(settings, options.data_dir)
+    _, held, _ = held_out(settings, options.data_dir)
     there = [name for name in names if _done(_folder(data, name)) == _key(data, name)]
     results = scored(held, settings, {name: _lists(data, name) for name in there})
     for name in there:
@@ -161,7 +161,12 @@ def _run(data: str, system: str, options: argparse.Namespace) -> bool:
     print(f"{system} on {data} ...", flush=True)
     command = [sys.executable, "-m", "benchmarks.contestant", "--data", data]
     command += ["--system", system, "--data-dir", str(options.data_dir), "--out", str(folder)]
-    for name in ("key.json", "cost.json", "lists.npy"):  # nothing old may pass for what failed
+    for name in (
+        "key.json",
+        "cost.json",
+        "lists.npy",
+        "evaluation.json",
+    ):  # nothing old may pass for what failed
         (folder / name).unlink(missing_ok=True)
     if subprocess.run(command, check=False).returncode:
         return False
@@ -185,6 +190,15 @@ def _peer_code() -> str:
     paths = [HERE / "contestant.py", *HERE.glob("peers/*.py"), *HERE.glob("rectools/*")]
     files = sorted(path for path in paths if path.is_file())
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def evaluation_of(data: str) -> dict[str, Any] | None:
+    """What an evaluation says of the engine in the contest; None unless it is of this code."""
+    folder = _folder(data, OURS)
+    if data not in CONTESTS or _done(folder) != _key(data, OURS):
+        return None
+    told: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
+    return told
 
 
 def _done(folder: Path) -> Any:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.contestant --data ml-1m --system ease --data-dir DIR --out FOLDER
 
-Writes lists.npy (b, k) and cost.json into FOLDER. `benchmarks.comparison` runs it.
+Writes lists.npy (b, k) and cost.json into FOLDER, and for our engine also what an evaluation says
+of what was fitted: `benchmarks.quality` need not fit it again. `benchmarks.comparison` runs it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from benchmarks.peers.engine import TwoStage
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import lengths
 from recsys.evaluation.held import Held
-from recsys.evaluation.protocols import read_test, windows
+from recsys.evaluation.protocols import Window, read_test, windows
 from recsys.features.arrays import Rows
 from recsys.features.catalog import Catalog
 from recsys.policy import Policy
@@ -36,25 +37,29 @@ Cost = dict[str, Any]
 def main() -> None:
     options = _options()
     settings = EngineSettings.from_toml(CONFIGS / f"{options.data}.toml")
-    held, catalog = held_out(settings, options.data_dir)
+    window, held, catalog = held_out(settings, options.data_dir)
     longest = lengths(settings.evaluation)[-1]
     options.out.mkdir(parents=True, exist_ok=True)
+    peer: Peer | None = None
     if options.system in RECTOOLS:
         lists, cost = _of_rectools(options, held, longest)
     else:
         peer = TwoStage(settings) if options.system == OURS else tuned(options.system, options.data)
         lists, cost = _of(peer, held, catalog, longest)
     np.save(options.out / "lists.npy", lists)
+    if isinstance(peer, TwoStage):
+        told = peer.evaluation(window, options.data, cost["fit_seconds"])
+        (options.out / "evaluation.json").write_text(json.dumps(told))
     about = {"settings": dict(settings_of(options.system, options.data)), **machine()}
     (options.out / "cost.json").write_text(json.dumps({**cost, **about}, indent=1))
 
 
-def held_out(settings: EngineSettings, data_dir: Path | None) -> tuple[Held, Catalog]:
+def held_out(settings: EngineSettings, data_dir: Path | None) -> tuple[Window, Held, Catalog]:
     """The one window of a data set's protocol: whom every system is asked for, and what of."""
     log, catalog = Engine(settings).read(data_dir=data_dir)
     (window,) = windows(log, settings.evaluation, read_test(settings, data_dir))
     policy = Policy.of(catalog.available(), log.events, settings.events)
-    return Held.of(window, catalog, policy), catalog
+    return window, Held.of(window, catalog, policy), catalog
 
 
 def _of(peer: Peer, held: Held, catalog: Catalog, k: int) -> tuple[Rows, Cost]:

@@ -42,14 +42,12 @@ def measure(options: argparse.Namespace, folder: Path) -> Figures:
     config, data_dir = _data(options, folder)
     given = ["--config", config, "--data-dir", data_dir, "--artifact", folder / "engine"]
     given += ["--rounds", options.rounds]
-    fresh = {"RECSYS_CACHE": str(folder / "cache")}
 
     def part(name: str, **env: str) -> Figures:
         print(f"{name} ...", flush=True)
         return child("benchmarks.speed", "--part", name, *given, env=env)
 
-    fits = {"with texts embedded anew": part("fit", **fresh)}
-    fits["with texts from the disk"] = part("fit", **fresh)
+    fits = {"with texts embedded anew": part("fit", RECSYS_CACHE=str(folder / "cache"))}
     fits["implicit ALS alone"] = part("implicit")
     loads = [part("load") for _ in range(options.rounds)]
     return {

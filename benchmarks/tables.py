@@ -68,6 +68,12 @@ def quality(results: list[Results]) -> str:
     return markdown([*head, "published best, NDCG@k", "fit"], map(_quality_row, results))
 
 
+def seeds(results: list[Results]) -> str:
+    """The engine with several seeds: means, how far seeds are apart, and what the ranker adds."""
+    head = ["data, protocol", "seeds", "two-stage NDCG@k", "HR@k", "best source, NDCG@k"]
+    return markdown([*head, "the ranker adds"], map(_seeds_row, results))
+
+
 def peers(results: list[Results]) -> str:
     """Every system on the same split, and how far it is from what is published of it."""
     head = ["data", "system", "Recall@k", "NDCG@k", "fit", "users/s", "peak", "published"]
@@ -183,6 +189,12 @@ def memory(results: list[Results]) -> str:
 
 TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
     "quality": ("quality", "", quality),
+    "seeds": (
+        "seeds",
+        "The same as means of several seeds, with their standard deviation "
+        "(`python -m benchmarks seeds`):",
+        seeds,
+    ),
     "peers": (
         "peers",
         "Every system through the same split and the same metrics. Recall@k is HR@k where one item "
@@ -244,18 +256,38 @@ def _quality_row(result: Results) -> list[str]:
     interval = result.get("intervals", {}).get("two-stage", {}).get(ndcg)
     if interval:
         two_stage += f" ({share(interval[0])}–{share(interval[1])})"
-    single = {name: each[ndcg] for name, each in systems.items() if name not in BOTH}
-    best = max(single, key=lambda name: single[name])
+    best, of_best = _best_source(systems, ndcg)
     published, by = PUBLISHED.get(result["data"], (None, ""))
     return [
         f"{result['data']}, {_protocol(result['protocol'])}, k = {k}",
         two_stage,
         share(systems["two-stage"][hits]),
         share(systems["fused"][ndcg]),
-        f"{best} {share(single[best])}",
+        f"{best} {share(of_best)}",
         f"{share(published)} ({by})" if published else "",
         f"{result['fit_seconds']:.0f} s",
     ]
+
+
+def _seeds_row(result: Results) -> list[str]:
+    systems, k = result["systems"], result["protocol"]["k"]
+    ndcg, hits = f"ndcg@{k}", f"hr@{k}"
+    two_stage, apart = systems["two-stage"], result["seed_deviations"]["two-stage"]
+    best, of_best = _best_source(systems, ndcg)
+    return [
+        f"{result['data']}, {_protocol(result['protocol'])}, k = {k}",
+        str(len(result["runs"])),
+        *(f"{share(two_stage[each])} ± {share(apart[each])}" for each in (ndcg, hits)),
+        f"{best} {share(of_best)}",
+        f"{two_stage[ndcg] / of_best - 1:+.1%}",
+    ]
+
+
+def _best_source(systems: Results, ndcg: str) -> tuple[str, float]:
+    """The single source with the best lists, and how good they are."""
+    single = {name: each[ndcg] for name, each in systems.items() if name not in BOTH}
+    best = max(single, key=lambda name: single[name])
+    return best, single[best]
 
 
 def _protocol(protocol: Results) -> str:

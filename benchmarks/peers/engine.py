@@ -1,10 +1,12 @@
 """The two-stage engine with its default settings, as a peer among peers."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from recsys.engine import Engine
+from recsys.evaluation.evaluate import evaluate_fitted
+from recsys.evaluation.protocols import Window
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
@@ -38,3 +40,8 @@ class TwoStage:
         size, everyone = block_size(len(allowed.mask)), np.arange(len(histories))
         blocks = [everyone[start : start + size] for start in everyone[::size]]
         return np.concatenate(list(side_by_side(block, blocks)))
+
+    def evaluation(self, window: Window, data: str, fit_seconds: float) -> dict[str, Any]:
+        """All that an evaluation says of what was fitted on the past of this window, for JSON."""
+        found = evaluate_fitted(self._engine, window, self._settings.evaluation, fit_seconds)
+        return found.as_dict(data)

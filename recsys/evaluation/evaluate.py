@@ -26,7 +26,7 @@ from recsys.settings import EvaluationSettings
 if TYPE_CHECKING:
     from recsys.engine import Engine
 
-__all__ = ["FUSED", "TWO_STAGE", "Evaluation", "evaluate"]
+__all__ = ["FUSED", "TWO_STAGE", "Evaluation", "evaluate", "evaluate_fitted"]
 
 
 def evaluate(
@@ -43,10 +43,26 @@ def evaluate(
     A positive that the policy forbids (bought before, out of stock) cannot be offered: it is left
     out and counted, as are users without a past. Raises DataError where nothing is left to score.
     """
-    cuts = windows(log, settings, test)
     shown = _shown_categories(log, catalog)
-    seen = [_in_window(engine, window, catalog, settings, shown, progress) for window in cuts]
+    seen = []
+    for window in windows(log, settings, test):
+        started = time.perf_counter()
+        engine.fit(window.moment.past, catalog, progress=progress)
+        fit_seconds = time.perf_counter() - started
+        seen.append(_in_window(engine, window, settings, shown, progress, fit_seconds))
     return _pooled(engine, seen, settings)
+
+
+def evaluate_fitted(
+    engine: "Engine", window: Window, settings: EvaluationSettings, fit_seconds: float
+) -> Evaluation:
+    """As `evaluate`, of an engine that was fitted on the past of this one window already.
+
+    Categories that are slices of their own are those most chosen in that past.
+    """
+    shown = _shown_categories(window.moment.past, engine.learnt.catalog)
+    seen = _in_window(engine, window, settings, shown, silent, fit_seconds)
+    return _pooled(engine, [seen], settings)
 
 
 @dataclass(frozen=True)
@@ -71,14 +87,11 @@ class _Seen:
 def _in_window(
     engine: "Engine",
     window: Window,
-    catalog: Catalog,
     settings: EvaluationSettings,
     shown: Rows | None,
     progress: Progress,
+    fit_seconds: float,
 ) -> _Seen:
-    started = time.perf_counter()
-    engine.fit(window.moment.past, catalog, progress=progress)
-    fit_seconds = time.perf_counter() - started
     learnt, ks = engine.learnt, lengths(settings)
     held = Held.of(window, learnt.catalog, learnt.policy)
     answers = ask(engine, held, settings.k, ks[-1], lambda share: progress("recommending", share))

@@ -72,6 +72,17 @@ def test_intervals_are_shown_where_they_are_known() -> None:
     assert "| .0773 (.0751–.0795) |" in tables.quality([known])
 
 
+def test_several_seeds_tell_their_deviation_and_what_the_ranker_adds() -> None:
+    apart = {
+        "seed_deviations": {"two-stage": {"ndcg@10": 0.0004, "hr@10": 0.001}},
+        "runs": [{}] * 3,
+    }
+    assert tables.seeds([{**QUALITY, **apart}]).splitlines()[2] == (
+        "| amazon-beauty, last item, k = 10 | 3 | .0773 ± .0004 | .1237 ± .0010 | next .0576 "
+        "| +34.3% |"
+    )
+
+
 def test_peers_stand_beside_what_is_published_of_them() -> None:
     lines = tables.peers([PEERS]).splitlines()[2:]
     assert lines == [
