@@ -16,11 +16,12 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.contributions import of_their_item
 from recsys.retrieval.dots import dots
 from recsys.retrieval.factorization import Factors, Objective, factorize
 from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.index_settings import IndexSettings
-from recsys.retrieval.least_squares import Ridge, solved
+from recsys.retrieval.least_squares import Ridge, explained, solved
 
 _DAY = 86_400_000_000  # microseconds
 _MOST_HALVINGS = 30.0  # an event keeps a weight above 0 however old it is
@@ -106,6 +107,19 @@ class Als:
         each = np.arange(len(histories), dtype=np.int32)[:, None]
         return dots(self.users_of(histories), each, self._learnt.items, items)[:, :, 0]
 
+    def contributions(self, histories: Histories, items: Rows) -> Floats:
+        """As the factors of a history are linear in its events (Hu et al. 2008, section 5)."""
+        learnt = self._learnt
+        known = self._known[histories.items]
+        kept = self._faded(_kept(histories, known))
+        shares = np.zeros((len(known), items.shape[1]), np.float32)
+        shares[known] = explained(
+            kept.offsets, learnt.items[kept.items], kept.weights,
+            of_their_item(kept, kept.weights), learnt.items, items, learnt.spectrum,
+            learnt.objective.unobserved, learnt.objective.users,
+        )  # fmt: skip
+        return shares
+
     def users_of(self, histories: Histories) -> Floats:
         """The factors (b, factors) that histories fold in to; zeros for an empty one."""
         learnt = self._learnt
@@ -180,12 +194,16 @@ class Als:
 
     def _weights(self, histories: Histories, n_items: int) -> sp.csr_matrix:
         """(b, n_items) the weight of each item in each history, faded by its age."""
-        if self.half_life is not None:
-            age = histories.now[ragged.owners(histories.offsets)] - histories.times
-            halvings = np.clip(age / (self.half_life * _DAY), 0, _MOST_HALVINGS)
-            faded = (histories.weights * 0.5**halvings).astype(np.float32)
-            histories = replace(histories, weights=faded)
-        return histories.matrix(n_items)
+        return self._faded(histories).matrix(n_items)
+
+    def _faded(self, histories: Histories) -> Histories:
+        """The same with weights that halve as events grow older, where a half-life is set."""
+        if self.half_life is None:
+            return histories
+        age = histories.now[ragged.owners(histories.offsets)] - histories.times
+        halvings = np.clip(age / (self.half_life * _DAY), 0, _MOST_HALVINGS)
+        faded = (histories.weights * 0.5**halvings).astype(np.float32)
+        return replace(histories, weights=faded)
 
 
 def _kept(histories: Histories, kept: Array) -> Histories:

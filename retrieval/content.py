@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import dots
@@ -79,19 +80,37 @@ class Content:
         found, scores = self._search(vectors, k, _without(allowed, items))
         return Candidates.of_one(np.full(len(items), PAD, np.int32), found, scores, self.name)
 
+    def contributions(self, histories: Histories, items: Rows) -> Floats:
+        """What each event adds to the cosine; the length that the sum is divided by is of all."""
+        units, _ = self._fitted()
+        lengths = np.linalg.norm(self._sums(histories), axis=1)
+        divided = 1 / np.where(lengths == 0, 1, lengths)[ragged.owners(histories.offsets)]
+        cosines = contributions.of_vectors(units[histories.items], units, histories, items)
+        return (cosines * (self._worths(histories) * divided)[:, None]).astype(np.float32)
+
     def profiles(self, histories: Histories) -> Floats:
         """(b, d) the weighted mean of the last items' vectors, of length 1; 0 without any."""
+        return _unit(self._sums(histories))
+
+    def _sums(self, histories: Histories) -> Floats:
+        """(b, d) the weighted sum of the last items' vectors."""
         units, _ = self._fitted()
-        owner = ragged.owners(histories.offsets)
-        age = histories.offsets[1:][owner] - 1 - np.arange(len(owner))
-        recent = age < self.last
-        weights = histories.weights[recent] * np.float32(self.decay) ** age[recent]
-        counts = np.bincount(owner[recent], minlength=len(histories))
-        mean = sp.csr_matrix(
-            (weights.astype(np.float32), histories.items[recent], ragged.offsets_of(counts)),
-            shape=(len(histories), len(units)),
+        weights = self._worths(histories)
+        recent = weights > 0
+        counts = np.bincount(ragged.owners(histories.offsets)[recent], minlength=len(histories))
+        sums: Floats = (
+            sp.csr_matrix(
+                (weights[recent], histories.items[recent], ragged.offsets_of(counts)),
+                shape=(len(histories), len(units)),
+            )
+            @ units
         )
-        return _unit(mean @ units)
+        return sums
+
+    def _worths(self, histories: Histories) -> Floats:
+        """(n,) the weight of each event in the profile, 0 for those that are too old."""
+        ages = np.float32(self.decay) ** np.arange(self.last, dtype=np.float32)
+        return histories.weights * contributions.by_age(histories, ages)
 
     def save(self, folder: Path) -> None:
         units, _ = self._fitted()

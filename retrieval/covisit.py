@@ -14,6 +14,7 @@ from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
+from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.links import Links, Steps
@@ -74,6 +75,10 @@ class CoVisit:
     def score(self, histories: Histories, items: Rows) -> Floats:
         return self._links.score(self._steps(histories), items)
 
+    def contributions(self, histories: Histories, items: Rows) -> Floats:
+        weights = contributions.by_age(histories, self._by_age)
+        return contributions.of_links(self._links, histories, weights, items)
+
     def links(self, sources: Rows, targets: Rows) -> Floats:
         return self._links.between(sources, targets)
 
@@ -89,8 +94,13 @@ class CoVisit:
         return self
 
     def _steps(self, histories: Histories) -> Steps:
+        return Steps.newest(histories, self._by_age)
+
+    @property
+    def _by_age(self) -> Floats:
+        """(ages,) what the newest items weigh, the newest first."""
         weights = (self.decay ** np.arange(self.last)).astype(np.float32)
-        return Steps.newest(histories, weights[weights >= _LEAST_WEIGHT])
+        return weights[weights >= _LEAST_WEIGHT]
 
     def _count(self, log: Interactions) -> Links:
         occurrences = np.argsort(log.item_rows, kind="stable")

@@ -7,15 +7,16 @@ from typing import ClassVar, Self
 import numpy as np
 import scipy.sparse as sp
 
-from recsys.features import npz
+from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError, TrainingError
-from recsys.features.histories import Histories
+from recsys.features.histories import Histories, anonymous
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.contributions import once_each
 from recsys.retrieval.dots import dots
 from recsys.retrieval.ease import ones_of
 from recsys.retrieval.topk import top_k
@@ -101,6 +102,12 @@ class GraphFilter:
         for queries, own in side_by_side(answer, _blocks(len(histories))):
             scores[queries] = own
         return scores
+
+    def contributions(self, histories: Histories, items: Rows) -> Floats:
+        """Every step is linear, so a history scores as its distinct items do one by one."""
+        singles = anonymous(histories.items, np.arange(len(histories.items) + 1))
+        scores = self.score(singles, items[ragged.owners(histories.offsets)])
+        return scores * once_each(histories)[:, None]
 
     def save(self, folder: Path) -> None:
         graph = self._fitted()

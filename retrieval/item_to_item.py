@@ -8,6 +8,7 @@ import numpy as np
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
+from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.links import Links, Steps
@@ -26,6 +27,9 @@ class SumsOfLinks:
     def score(self, histories: Histories, items: Rows) -> Floats:
         return self._fitted().score(self._steps(histories), items)
 
+    def contributions(self, histories: Histories, items: Rows) -> Floats:
+        return contributions.of_links(self._fitted(), histories, self._worths(histories), items)
+
     def links(self, sources: Rows, targets: Rows) -> Floats:
         return self._fitted().between(sources, targets)
 
@@ -43,6 +47,10 @@ class SumsOfLinks:
     def _steps(self, histories: Histories) -> Steps:
         """What sums set out from."""
         return Steps.distinct(histories, len(self._fitted().offsets) - 1)
+
+    def _worths(self, histories: Histories) -> Floats:
+        """(n,) how much each event counts in those sums."""
+        return contributions.once_each(histories)
 
     def _fitted(self) -> Links:
         if self._links is None:

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from recsys.features.arrays import Array, Floats
+from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.threads import over_rows
 
 _HEAVY = 1e3  # leverage of an event from which float32 would lose more than the fourth digit
@@ -54,6 +54,29 @@ def solved(
         _solve_rows, len(out), factors, held, ridge.scale, ridge.exponent, matrix.indptr,
         matrix.indices, matrix.data, np.float32(unobserved), out,
     )  # fmt: skip
+    return out
+
+
+def explained(
+    offsets: Offsets, met: Floats, weights: Floats, unobserved_of: Floats, factors: Floats,
+    targets: Rows, spectrum: Array, unobserved: float, ridge: Ridge,
+) -> Floats:  # fmt: skip
+    """(n, w) what each event adds to the products of the row that it is of with `targets` (b, w).
+
+    Events have the factors `met` (n, d) and `weights` (n,); row i has those from `offsets[i]` on.
+    `unobserved_of` (n,) is an event's share in the unobserved weight of its item, which counts once
+    however often a row met it. The row is the x of `solved`, so y.x is the sum over events of
+    y'(a Y'Y + ridge + Y'WY)^-1 y_j (w_j + a). In float64; 0 where a target is PAD.
+    """
+    out = np.zeros((len(met), targets.shape[1]), np.float32)
+    for row in np.flatnonzero(np.diff(offsets)):
+        own = slice(offsets[row], offsets[row + 1])
+        theirs, weight = met[own].astype(np.float64), weights[own].astype(np.float64)
+        held = unobserved * spectrum + ridge.scale * weight.sum() ** ridge.exponent
+        inner = np.diag(held) + (theirs.T * weight) @ theirs
+        wanted = np.where((targets[row] != PAD)[:, None], factors[targets[row]], 0)
+        count = weight + unobserved * unobserved_of[own]
+        out[own] = count[:, None] * (theirs @ np.linalg.solve(inner, wanted.T.astype(np.float64)))
     return out
 
 

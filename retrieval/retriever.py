@@ -55,6 +55,18 @@ class LinkingRetriever(Retriever, Protocol):
         ...
 
 
+class ExplainingRetriever(Retriever, Protocol):
+    """A source whose scores are sums over the events of a history."""
+
+    def contributions(self, histories: Histories, items: Rows) -> Floats:
+        """What each event adds to the scores of its history's items (b, w), as (n, w).
+
+        `n` are the events of all histories in their order. Those of one history sum to `score`;
+        what an item adds that a history has several times is split between its events.
+        """
+        ...
+
+
 class ResumingRetriever(Retriever, Protocol):
     """A source that need not begin anew where the log has grown."""
 
@@ -74,3 +86,8 @@ def resumes(retriever: Retriever) -> TypeGuard[ResumingRetriever]:
 def links_items(retriever: Retriever) -> TypeGuard[LinkingRetriever]:
     """Whether a source links items."""
     return hasattr(retriever, "links") and hasattr(retriever, "similar")
+
+
+def explains_scores(retriever: Retriever) -> TypeGuard[ExplainingRetriever]:
+    """Whether a source can say what each event adds to a score."""
+    return hasattr(retriever, "contributions")

@@ -16,6 +16,7 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.labels import labels_of
 from recsys.features.threads import over_rows
+from recsys.retrieval import contributions
 from recsys.retrieval.item_to_item import SumsOfLinks
 from recsys.retrieval.links import Links, Steps
 from recsys.retrieval.topk import offer
@@ -67,8 +68,15 @@ class Tagged(SumsOfLinks):
         return self
 
     def _steps(self, histories: Histories) -> Steps:
-        weights = np.float32(self.decay) ** np.arange(self.last, dtype=np.float32)
-        return Steps.newest(histories, weights)
+        return Steps.newest(histories, self._by_age)
+
+    def _worths(self, histories: Histories) -> Floats:
+        return contributions.by_age(histories, self._by_age)
+
+    @property
+    def _by_age(self) -> Floats:
+        """(last,) what the newest items weigh, the newest first."""
+        return np.float32(self.decay) ** np.arange(self.last, dtype=np.float32)
 
 
 def _units(labels: sp.csr_matrix, common: int) -> sp.csr_matrix:
