@@ -57,8 +57,8 @@ def _listed(values: Rows) -> Codes:
     return offsets_of(values != PAD), values[values != PAD], int(values.max(initial=PAD)) + 1
 
 
-Group = tuple[list[str], Callable[[Array], None]]
-"""Names of some features, and what writes them into their columns (b, w, len(names))."""
+Group = tuple[Mapping[str, str], Callable[[Array], None]]
+"""Some features with the family of each, and what writes them into their columns (b, w, n)."""
 
 
 def pair_features(
@@ -69,6 +69,18 @@ def pair_features(
     Rows of PAD items hold zeros. A feature depends on its own history and list only, never on the
     rest of the batch, and on nothing that happened after `knowledge` was fitted.
     """
+    return _written(_groups(histories, candidates, knowledge), candidates)
+
+
+def families(
+    histories: Histories, candidates: Candidates, knowledge: Knowledge
+) -> Mapping[str, str]:
+    """What each feature of `pair_features` is about, in a word or two: a source, a column, ..."""
+    groups = _groups(histories, candidates, knowledge)
+    return {name: family for names, _ in groups for name, family in names.items()}
+
+
+def _groups(histories: Histories, candidates: Candidates, knowledge: Knowledge) -> list[Group]:
     recent = histories.last(max(RECENT, PROFILE))
     groups: list[Group] = []
     for source in knowledge.sources:
@@ -79,7 +91,7 @@ def pair_features(
     groups.append(_statistics(knowledge.statistics, histories, candidates.items))
     groups.append(_repeats(histories, candidates.items))
     groups.extend(_affinities(knowledge, recent, candidates.items))
-    return _written(groups, candidates)
+    return groups
 
 
 def _written(groups: list[Group], candidates: Candidates) -> tuple[Floats, tuple[str, ...]]:
@@ -101,7 +113,8 @@ def _source_scores(source: Retriever, histories: Histories, candidates: Candidat
         over_rows(_in_list, len(scores), scores, candidates.items, columns)
 
     name = source.name
-    return [f"{name} score", f"{name} share of best", f"{name} rank"], write
+    names = [f"{name} score", f"{name} share of best", f"{name} rank"]
+    return dict.fromkeys(names, f"source {name}"), write
 
 
 def _source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
@@ -114,7 +127,7 @@ def _source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
     name = source.name
     names = [f"{name} from last", f"{name} from last, share of best"]
     names += [f"{name} from {place} back" for place in range(2, _PLACES + 1)]
-    return [*names, f"{name} strongest link"], write
+    return dict.fromkeys([*names, f"{name} strongest link"], f"source {name}"), write
 
 
 def _fused_rank(candidates: Candidates) -> Group:
@@ -123,7 +136,7 @@ def _fused_rank(candidates: Candidates) -> Group:
     def write(columns: Array) -> None:
         over_rows(_count_votes, len(candidates), candidates.ranks, columns)
 
-    return ["fused rank", "sources that offer it"], write
+    return dict.fromkeys(["fused rank", "sources that offer it"], "all sources together"), write
 
 
 def _statistics(statistics: ItemStatistics, histories: Histories, items: Rows) -> Group:
@@ -134,7 +147,8 @@ def _statistics(statistics: ItemStatistics, histories: Histories, items: Rows) -
         of_history = np.stack([np.log1p(histories.lengths), silence], axis=1).astype(np.float32)
         over_rows(_look_up, len(items), statistics.table, of_history, items, columns)
 
-    return [*statistics.columns, "history length", "days of silence"], write
+    of_item = dict.fromkeys(statistics.columns, "popularity and age")
+    return of_item | dict.fromkeys(["history length", "days of silence"], "the history"), write
 
 
 def _repeats(histories: Histories, items: Rows) -> Group:
@@ -143,7 +157,7 @@ def _repeats(histories: Histories, items: Rows) -> Group:
     def write(columns: Array) -> None:
         over_rows(_count_repeats, len(items), histories.offsets, histories.items, items, columns)
 
-    return ["times in history", "nearness of last time"], write
+    return dict.fromkeys(["times in history", "nearness of last time"], "had before"), write
 
 
 def _affinities(knowledge: Knowledge, recent: Rows, items: Rows) -> list[Group]:
@@ -161,7 +175,7 @@ def _affinity(name: str, lists: Codes, recent: Rows, weights: Floats, items: Row
             _match_codes, len(items), recent, weights, offsets, codes, n_codes, items, columns
         )
 
-    return [f"{name} affinity", f"{name} of last item"], write
+    return dict.fromkeys([f"{name} affinity", f"{name} of last item"], name), write
 
 
 def _distance(name: str, values: Floats, recent: Rows, weights: Floats, items: Rows) -> Group:
@@ -179,7 +193,8 @@ def _distance(name: str, values: Floats, recent: Rows, weights: Floats, items: R
         columns[:, :, 1] = np.where(compared, difference, 0)
         columns[:, :, 2] = np.abs(columns[:, :, 1])
 
-    return [name, f"{name} against history", f"{name} distance"], write
+    names = [name, f"{name} against history", f"{name} distance"]
+    return dict.fromkeys(names, name), write
 
 
 @njit(nogil=True, cache=True, fastmath=True)

@@ -23,6 +23,8 @@ from recsys.flags import Flags, flagged, settings_of
 from recsys.printing import (
     Output,
     checks_table,
+    explained_items,
+    explanation_lines,
     list_tables,
     lost_table,
     protocol_lines,
@@ -79,6 +81,10 @@ app = typer.Typer(
 Artifact = Annotated[Path, typer.Argument(help="The folder that `recsys fit` wrote.")]
 K = Annotated[int, typer.Option("--k", "-k", help="Items per list.")]
 Json = Annotated[str | None, typer.Option(help="Write the result as JSON; - is standard output.")]
+Where = Annotated[
+    str | None,
+    typer.Option(help="Offer only what this SQL says: \"price < 20 AND category = 'toys'\"."),
+]
 UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in each line.")]
 
 
@@ -258,10 +264,7 @@ def recommend(
         typer.Option(help="Items of an anonymous visit, the newest last: i1,i2; may be repeated."),
     ] = None,
     k: K = 10,
-    where: Annotated[
-        str | None,
-        typer.Option(help="Offer only what this SQL says: \"price < 20 AND category = 'toys'\"."),
-    ] = None,
+    where: Where = None,
     json: Json = None,
 ) -> None:
     """What a saved engine offers users, or visitors it has never seen."""
@@ -280,6 +283,40 @@ def recommend(
     lists = lists.with_columns(engine.titles(lists["item_id"]))
     output.show(*list_tables(lists))
     output.write({"k": k, "lists": _list_dicts(lists)})
+
+
+@app.command()
+def explain(
+    user: Annotated[str | None, typer.Argument(help="The id of a user.")] = None,
+    model: Annotated[Path, typer.Option(help="The folder that `recsys fit` wrote.")] = Path(
+        "engine"
+    ),
+    session: Annotated[
+        str | None, typer.Option(help="Items of an anonymous visit instead: i1,i2")
+    ] = None,
+    items: Annotated[
+        str | None, typer.Option(help="Ask about these items instead of the best: i1,i2")
+    ] = None,
+    k: K = 10,
+    where: Where = None,
+    json: Json = None,
+) -> None:
+    """Why a list is as it is: the sources, past events and features behind each item."""
+    if (user is None) == (session is None):
+        raise SettingsError("give one of USER and --session")
+    output, engine = Output(json), _loaded(model)
+    asked = None if items is None else _ids(_split(items), engine.items, "item")
+    if session is not None:
+        visit = {"session": _ids(_split(session), engine.items, "item").to_list()}
+        found = engine.explain(sessions=visit, k=k, items=asked, where=where)
+    else:
+        (known,) = _ids([str(user)], engine.users, "user")
+        found = engine.explain(known, k=k, items=asked, where=where)
+    output.say(*explanation_lines(found))
+    for words, table in explained_items(found):
+        output.show(table)
+        output.say(*words)
+    output.write({"k": k, **found.as_dict()})
 
 
 @app.command()

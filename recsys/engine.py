@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ import polars as pl
 from recsys import __version__
 from recsys.adaptation import adapted
 from recsys.artifact import check_folder, write_folder
-from recsys.features.arrays import PAD
+from recsys.features.arrays import PAD, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
@@ -37,6 +37,7 @@ from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single
 
 if TYPE_CHECKING:
     from recsys.evaluation.result import Evaluation
+    from recsys.explanation import Explanation
 
 KIND = "engine"
 """What the manifest of a saved engine calls it."""
@@ -180,6 +181,32 @@ class Engine:
         offering = [member.name for member in sources.offering]
         return as_table(asked, lists, k, offering, sources.retrievers, self.learnt.catalog)
 
+    def explain(
+        self,
+        user: Any = None,
+        *,
+        sessions: Sessions | None = None,
+        k: int = 10,
+        items: Ids | None = None,
+        exclude: Ids = (),
+        where: Predicate | None = None,
+    ) -> "Explanation":
+        """Why the list of a user (an id), or of one session, is as it is: that of `recommend`.
+
+        Each item with the sources that brought it, the past events that their scores rest on, what
+        each feature adds to the ranker's score, and a sentence. With `items` it says where these
+        stand, and of those that are not offered why. Raises DataError as `recommend` does, where an
+        item is unknown, and where there is more than one session.
+        """
+        from recsys.explaining import explained
+
+        _check_k(k)
+        asked = self._asked(None if user is None else [user], sessions)
+        if len(asked.ids) != 1:
+            raise DataError(f"one list is explained at a time; got {len(asked.ids)} sessions")
+        rows = None if items is None else self._known(as_ids(items).unique(maintain_order=True))
+        return explained(self.learnt, asked, self._policy(exclude, where), k, rows)
+
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
         users = self.users if users is None else as_ids(users, "user")
@@ -194,10 +221,7 @@ class Engine:
         unknown or the source does not link items.
         """
         _check_k(k)
-        learnt, ids = self.learnt, as_ids(items, "item")
-        rows = learnt.catalog.items.rows(ids)
-        if (rows == PAD).any():
-            raise DataError(f"unknown item {ids[int(np.argmin(rows))]!r}")
+        learnt, ids, rows = self.learnt, as_ids(items, "item"), self._known(items)
         linking = [m for m in learnt.fitted.sources.offering if links_items(m.retriever)]
         if not linking:
             raise DataError("this engine has no source that links items")
@@ -263,16 +287,27 @@ class Engine:
         known = (rows != PAD).astype(np.uint32) + ((rows != PAD) & (histories.lengths > 0))
         return Asked(ids, histories, said.gather(known))
 
+    def _known(self, items: Ids) -> Rows:
+        """The rows (n,) of items; raises DataError where one is unknown."""
+        ids = as_ids(items, "item")
+        rows = self.learnt.catalog.items.rows(ids)
+        if (rows == PAD).any():
+            raise DataError(f"unknown item {ids[int(np.argmin(rows))]!r}")
+        return rows
+
+    def _policy(self, exclude: Ids, where: Predicate | None) -> Policy:
+        """What one request lets be offered."""
+        catalog, policy = self.learnt.catalog, self.learnt.policy
+        barred = catalog.items.rows(exclude)
+        if len(barred):
+            policy = policy.without(barred[barred != PAD])
+        return policy if where is None else policy.within(catalog.mask(where))
+
     def _lists(
         self, asked: Asked, k: int, exclude: Ids, where: Predicate | None
     ) -> Iterator[Lists]:
         """The lists of each block of those who ask."""
-        fitted, catalog, policy = self.learnt.fitted, self.learnt.catalog, self.learnt.policy
-        barred = catalog.items.rows(exclude)
-        if len(barred):
-            policy = policy.without(barred[barred != PAD])
-        if where is not None:
-            policy = policy.within(catalog.mask(where))
+        fitted, policy = self.learnt.fitted, self._policy(exclude, where)
 
         def lists(histories: Histories) -> Lists:
             allowed = policy.allowed(histories)
@@ -280,7 +315,7 @@ class Engine:
             most = fitted.available(allowed)
             return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
 
-        return side_by_side(lists, asked.blocks(block_size(len(catalog))))
+        return side_by_side(lists, asked.blocks(block_size(len(self.items))))
 
 
 def _check_k(k: int) -> None:

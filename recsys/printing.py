@@ -26,10 +26,12 @@ if TYPE_CHECKING:  # the command line answers --help without loading polars
     import polars as pl
 
     from recsys.doctor import Check
+    from recsys.explanation import Explanation
 
 STDOUT = "-"
 """As the file for JSON: standard output; people's words then go to standard error."""
 
+_EVENTS, _FAMILIES = 3, 6  # told one by one of an explained item
 _WIDTH = 120  # of lines that no terminal limits
 
 
@@ -228,6 +230,51 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
                 row["reason"],
             )
         yield table
+
+
+def explanation_lines(found: Explanation) -> Iterator[str]:
+    """Whose list it is, what is unusual of it and what narrowed it down."""
+    yield f"{found.user_id}" + (f": {found.note}" if found.note else "")
+    if found.rules:
+        yield f"the offer: {'; '.join(found.rules)}"
+
+
+def explained_items(found: Explanation) -> Iterator[tuple[list[str], Table]]:
+    """Per item its sources with what they rest on, and lines: its sentence, its score in parts."""
+    for item in found.as_dict()["items"]:
+        table = _table("source", right=("rank", "score"))
+        table.add_column("rests on")
+        place = "not on the list" if item["rank"] is None else f"{item['rank']}."
+        table.title = Text(f"{place} {item['title']} ({item['item_id']})", style="bold")
+        for source in item["sources"]:
+            past = [each for each in item["events"] if each["source"] == source["source"]]
+            table.add_row(
+                source["source"], str(source["rank"]), f"{source['score']:.3f}", _past(past)
+            )
+        yield [item["words"], *_sum(found.baseline, item)], table
+
+
+def _past(events: Sequence[Mapping[str, Any]]) -> str:
+    """The past events that a score rests on most, one a line."""
+    told = [
+        f"{each['share']:.0%} {each['title']}, {each['event']}"
+        + (f" {each['time'][:10]}" if each["time"] else "")
+        for each in events[:_EVENTS]
+        if each["share"] is not None
+    ]
+    left = sum(each["share"] or 0 for each in events[_EVENTS:])
+    return "\n".join(told + ([f"{left:.0%} {len(events) - _EVENTS} others"] if left else []))
+
+
+def _sum(baseline: float | None, item: Mapping[str, Any]) -> Iterator[str]:
+    """The score as the sum of what families of features add to that of the mean candidate."""
+    if baseline is None or item["score"] is None:
+        return
+    parts = item["families"]
+    told = [f"{each['contribution']:+.3f} {each['family']}" for each in parts[:_FAMILIES]]
+    left = sum(each["contribution"] for each in parts[_FAMILIES:])
+    told += [f"{left:+.3f} all else"] if parts[_FAMILIES:] else []
+    yield f"{item['score']:.3f} = {baseline:.3f} mean candidate {' '.join(told)}"
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

@@ -156,6 +156,24 @@ def test_recommend_prints_titles_and_reasons(run: Any, engine_folder: Path) -> N
     assert ran.err == ""
 
 
+def test_explain_tells_sources_events_and_features(run: Any, engine_folder: Path) -> None:
+    told = run("explain", "u00000", "--model", engine_folder, "-k", 2, "--json", "-")
+    assert told.code == Exit.OK
+    lists = run("recommend", engine_folder, "--users", "u00000", "-k", 2, "--json", "-").json
+    items = lists["lists"][0]["items"]
+    assert [each["item_id"] for each in told.json["items"]] == [each["item_id"] for each in items]
+    assert "u00000" in told.err
+    assert "mean candidate" in told.err
+    assert told.json["items"][0]["words"] in told.err
+
+    asked = ["--items", items[1]["item_id"], "--model", engine_folder]
+    session = run("explain", "--session", items[0]["item_id"], *asked)
+    assert (session.code, items[1]["title"] in session.out) == (Exit.OK, True)
+    for wrong in ([], ["u00000", "--session", "i1"]):
+        ran = run("explain", *wrong, "--model", engine_folder)
+        assert (ran.code, "give one of USER and --session" in ran.err) == (Exit.USAGE, True)
+
+
 def test_sessions_are_told_apart(run: Any, engine_folder: Path, engine: Any) -> None:
     one, other = engine.items[:2]
     ran = run(

@@ -1,0 +1,99 @@
+"""What each feature adds to the ranker's scores: integrated gradients, refined until they sum."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recsys.features.arrays import Array, Floats
+from recsys.features.errors import RecsysError
+
+if TYPE_CHECKING:
+    from recsys.ranking.neural import NeuralRanker
+
+TOLERANCE = 1e-4
+"""How far a sum may be from its score, as a share of the score or, of small scores, as it is."""
+
+_MISSED = 1e-7  # of a score, on one piece of a way: one piece for each bend is left
+_PIECES = 32  # of a way to begin with
+_MOST_HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The scores of candidates, taken apart: `baseline` + a row of `shares` is a score."""
+
+    names: tuple[str, ...]  # (f,)
+    shares: Array  # (n, f) float64, what each feature adds
+    scores: Floats  # (n,) as they are served
+    baseline: float  # what a candidate scores whose features are the mean of those learnt from
+
+    def summed(self, families: Mapping[str, str]) -> "Attribution":
+        """The same by family of features, `families` naming that of each."""
+        names = tuple(dict.fromkeys(families[name] for name in self.names))
+        sums = np.zeros((len(self.shares), len(names)))
+        np.add.at(sums.T, [names.index(families[name]) for name in self.names], self.shares.T)
+        return Attribution(names, sums, self.scores, self.baseline)
+
+
+def attribution(ranker: "NeuralRanker", features: Floats) -> Attribution:
+    """Integrated gradients (Sundararajan et al. 2017) of candidates with features (n, f).
+
+    From the mean candidate of the training lists, to which the network brings its inputs: what a
+    feature adds is against that candidate. Raises RecsysError where the shares of a candidate do
+    not sum to its score within `TOLERANCE`.
+    """
+    network = deepcopy(ranker.scorer_).double().cpu()
+    start = ranker.network_.mean.double().cpu()
+    ends = torch.from_numpy(features).double()
+    with torch.inference_mode():
+        baseline = float(network(start))
+    shares = integrated(network, start, ends).numpy()
+    filled = np.ones((1, len(features)), bool)
+    scores = ranker.scores(features[None], ranker.names_, filled)[0]
+    _check(scores, baseline + shares.sum(axis=1))
+    return Attribution(ranker.names_, shares, scores, baseline)
+
+
+def integrated(network: nn.Module, start: Tensor, ends: Tensor) -> Tensor:
+    """(n, f) the gradients of `network` on the ways from `start` (f,) to `ends` (n, f), integrated.
+
+    A piece of a way counts as its middle does. It is halved where that misses what the score gains
+    on it, so that pieces are short where a ReLU bends and nowhere else.
+    """
+    ways = ends - start
+    owners = torch.arange(len(ends)).repeat_interleave(_PIECES)
+    begins = (torch.arange(_PIECES, dtype=torch.double) / _PIECES).repeat(len(ends))
+    total, length = torch.zeros_like(ends), 1 / _PIECES
+    for halving in range(_MOST_HALVINGS + 1):
+        own = ways[owners]
+        first = start + begins[:, None] * own
+        shares = length * own * _gradients(network, first + length / 2 * own)
+        with torch.no_grad():
+            gains = (network(first + length * own) - network(first)).squeeze(-1)
+        bent = ((shares.sum(dim=1) - gains).abs() > _MISSED) & (halving < _MOST_HALVINGS)
+        total.index_add_(0, owners[~bent], shares[~bent])
+        owners, begins = owners[bent].repeat(2), begins[bent]
+        length /= 2
+        begins = torch.cat([begins, begins + length])
+    return total
+
+
+def _gradients(network: nn.Module, features: Tensor) -> Tensor:
+    features = features.requires_grad_()
+    (gradients,) = torch.autograd.grad(network(features).sum(), features)
+    return gradients
+
+
+def _check(scores: Floats, sums: Array) -> None:
+    wrong = np.abs(sums - scores) > TOLERANCE * np.maximum(1, np.abs(scores))
+    if not np.isfinite(sums).all() or wrong.any():
+        worst = int(np.argmax(wrong | ~np.isfinite(sums)))
+        raise RecsysError(
+            f"what features add must sum to the score within {TOLERANCE}; it is {sums[worst]} "
+            f"for {scores[worst]}"
+        )

@@ -1,0 +1,287 @@
+"""How an explanation is made: by the path that made the list, and then backwards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recsys.explanation import Explanation
+from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.histories import Histories
+from recsys.fitted import Ranked
+from recsys.learnt import Learnt
+from recsys.policy import Policy
+from recsys.ranking.pair_features import families
+from recsys.reasons import main_source
+from recsys.reporting.findings import counted, listed
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.retriever import Retriever, explains_scores
+from recsys.retrieval.sources import named
+from recsys.tables import Asked, Lists, as_table
+
+_NAMED = 2  # past items, and families of features, that a sentence names
+
+
+def explained(
+    learnt: Learnt, asked: Asked, policy: Policy, k: int, items: Rows | None = None
+) -> Explanation:
+    """Why one asker's list of `k` is as it is, or where given items (m,) stand and why."""
+    fitted, histories = learnt.fitted, asked.histories
+    allowed = policy.allowed(histories)
+    most = min(k, len(learnt.catalog))
+    candidates, failed = fitted.candidates(histories, allowed, most)
+    width = most if items is None else candidates.items.shape[1]
+    ranked = fitted.ordered(histories, candidates, failed, width)
+    table = _table(learnt, asked, allowed, ranked, k)
+    rows = ranked.candidates.items[0]
+    if items is None:
+        table = table.with_columns(pl.lit(None, pl.String).alias("rule"))
+    else:
+        rules = _rules_of(items, k, learnt, policy, allowed, candidates, ranked)
+        table = _of_items(table, learnt.catalog.items.ids_at(items), asked.ids).with_columns(rules)
+        rows = items[np.isin(items, rows)]
+    behind = _Behind.of(learnt, histories, candidates, rows[rows != PAD], bool(ranked.by_ranker[0]))
+    features, baseline = behind.features()
+    found = Explanation(
+        user_id=asked.ids[0],
+        items=table,
+        sources=behind.sources(),
+        events=behind.events(),
+        features=features,
+        baseline=baseline,
+        rules=_rules(learnt, policy, allowed),
+    )
+    return _in_words(found, behind)
+
+
+def _of_items(table: pl.DataFrame, ids: pl.Series, user: pl.Series) -> pl.DataFrame:
+    """The rows of a list for items (m,), nulls for those that are not on it."""
+    asked_for = pl.DataFrame({"user_id": user.gather([0] * len(ids)), "item_id": ids})
+    return asked_for.join(
+        table.drop("user_id"), on="item_id", how="left", maintain_order="left"
+    ).select(table.columns)
+
+
+def _table(learnt: Learnt, asked: Asked, allowed: Allowed, ranked: Ranked, k: int) -> pl.DataFrame:
+    """The list as `Engine.recommend` has it."""
+    sources = learnt.fitted.sources
+    lists = Lists.of(
+        asked.histories,
+        ranked,
+        max(k, ranked.candidates.items.shape[1]),
+        learnt.fitted.available(allowed),
+        sources.retrievers,
+    )
+    offering = [member.name for member in sources.offering]
+    return as_table(asked, lists, k, offering, sources.retrievers, learnt.catalog)
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """What stands behind some items of one list."""
+
+    learnt: Learnt
+    histories: Histories  # (1,)
+    candidates: Candidates  # (1, w) of which the list was made
+    chosen: Candidates  # (1, m) those that are explained
+    places: Array  # (1, m) where they stand among the candidates
+    by_ranker: bool
+
+    @classmethod
+    def of(
+        cls, learnt: Learnt, histories: Histories, candidates: Candidates, rows: Rows,
+        by_ranker: bool,
+    ) -> "_Behind":  # fmt: skip
+        places = (candidates.items[0] == rows[:, None]).argmax(axis=1)[None]
+        chosen = candidates.at(places)
+        return cls(learnt, histories, candidates, chosen, places, by_ranker)
+
+    @property
+    def ids(self) -> pl.Series:
+        return self.learnt.catalog.items.ids_at(self.chosen.items[0]).alias("item_id")
+
+    @property
+    def titles(self) -> pl.Series:
+        return self.learnt.catalog.titles().gather(self.chosen.items[0])
+
+    def retriever(self, source: str) -> Retriever:
+        return named(self.learnt.fitted.sources.offering, source).retriever
+
+    def sources(self) -> pl.DataFrame:
+        ranks, names = self.chosen.ranks[0], self.chosen.sources
+        item, source = np.nonzero(ranks != PAD)
+        order = np.lexsort((ranks[item, source], item))
+        item, source = item[order], source[order]
+        reasons = [self.retriever(name).reason.format(item="earlier choices") for name in names]
+        return pl.DataFrame(
+            {
+                "item_id": self.ids.gather(item),
+                "source": pl.Series(names, dtype=pl.String).gather(source),
+                "rank": pl.Series(ranks[item, source] + 1, dtype=pl.Int32),
+                "score": self.chosen.scores[0, item, source],
+                "reason": pl.Series(reasons, dtype=pl.String).gather(source),
+            }
+        )
+
+    def events(self) -> pl.DataFrame:
+        """Of the sources that can say what each event adds; items in the order of the list."""
+        parts = [self._events_of(place) for place in range(len(self.chosen.sources))]
+        return self.ids.to_frame().join(pl.concat(parts), on="item_id", maintain_order="left_right")
+
+    def _events_of(self, source: int) -> pl.DataFrame:
+        name = self.chosen.sources[source]
+        retriever = self.retriever(name)
+        offered = np.where(self.chosen.ranks[:, :, source] == PAD, PAD, self.chosen.items)
+        shares = np.zeros((len(self.histories.items), offered.shape[1]))  # (n, m)
+        if explains_scores(retriever) and (offered != PAD).any():
+            shares = retriever.contributions(self.histories, offered).astype(np.float64)
+        event, item = np.nonzero(shares)
+        order = np.lexsort((-np.abs(shares[event, item]), item))
+        event, item = event[order], item[order]
+        sums = shares.sum(axis=0)[item]
+        own, log, catalog = self.histories, self.learnt.log, self.learnt.catalog
+        past = own.items[event]
+        time = pl.Series(own.times[event]).cast(pl.Datetime("us", "UTC"))
+        if log.clock != "time":
+            time = pl.Series([None] * len(event), dtype=pl.Datetime("us", "UTC"))
+        return pl.DataFrame(
+            {
+                "item_id": self.ids.gather(item),
+                "source": pl.repeat(name, len(item), dtype=pl.String, eager=True),
+                "past_id": catalog.items.ids_at(past),
+                "title": catalog.titles().gather(past),
+                "event": pl.Series(log.events, dtype=pl.String).gather(own.events[event]),
+                "time": time,
+                "contribution": shares[event, item],
+                "share": shares[event, item] / np.where(sums == 0, np.nan, sums),
+            }
+        ).with_columns(pl.col("share").fill_nan(None))
+
+    def features(self) -> tuple[pl.DataFrame, float | None]:
+        """What each feature adds to the ranker's scores, and from where on."""
+        from recsys.ranking.attribution import attribution
+
+        fitted, baseline = self.learnt.fitted, None
+        item = feature = np.zeros(0, np.int64)
+        values = shares = np.zeros((0, 0))
+        names: Sequence[str] = ()
+        kinds = families(self.histories, self.candidates, fitted.knowledge)
+        if fitted.ranker is not None and self.by_ranker:
+            whole, names = fitted.features(self.histories, self.candidates)
+            values = whole[0, self.places[0]]
+            found = attribution(fitted.ranker, values)
+            shares, baseline = found.shares, found.baseline
+            item, feature = np.nonzero(shares)
+            order = np.lexsort((-np.abs(shares[item, feature]), item))
+            item, feature = item[order], feature[order]
+        table = pl.DataFrame(
+            {
+                "item_id": self.ids.gather(item),
+                "feature": pl.Series(names, dtype=pl.String).gather(feature),
+                "family": pl.Series([kinds[n] for n in names], dtype=pl.String).gather(feature),
+                "value": values[item, feature].astype(np.float32),
+                "contribution": shares[item, feature],
+            }
+        )
+        return table, baseline
+
+
+def _rules(learnt: Learnt, policy: Policy, allowed: Allowed) -> tuple[str, ...]:
+    """What narrowed down the offer, in words."""
+    stocked, fitted = learnt.policy.mask, learnt.fitted
+    hidden = int(policy.mask[allowed.excluded].sum())
+    told = {
+        f"{counted(int((~stocked).sum()), 'item')} not available": not stocked.all(),
+        f"{counted(int((stocked & ~policy.mask).sum()), 'item')} left out by the request": bool(
+            (stocked & ~policy.mask).any()
+        ),
+        f"{counted(hidden, 'item')} had before and not offered again": hidden > 0,
+        "of the variants of a product the best is shown": fitted.variants is not None,
+    }
+    quotas = fitted.sources.fusion.quotas
+    said = [f"at least {n} candidates of {source}" for source, n in quotas.items() if n]
+    return (*(rule for rule, applies in told.items() if applies), *said)
+
+
+def _rules_of(
+    items: Rows,
+    k: int,
+    learnt: Learnt,
+    policy: Policy,
+    allowed: Allowed,
+    candidates: Candidates,
+    ranked: Ranked,
+) -> pl.Series:
+    """(m,) why each item is not on the list of `k`; null for those that are."""
+    listed_ = ranked.candidates.items[0]
+    kept = {
+        "not available": learnt.policy.mask[items],
+        "left out by the request": policy.mask[items],
+        "had before": ~np.isin(items, allowed.excluded),
+        "offered by no source": np.isin(items, candidates.items[0]),
+        "another variant of the product ranks better": np.isin(items, listed_),
+        f"ranked below {k}": np.isin(items, listed_[:k]),
+    }
+    passed = np.stack([*kept.values(), np.zeros(len(items), bool)])
+    reasons = pl.Series([*kept, None], dtype=pl.String)
+    return reasons.gather(passed.argmin(axis=0)).alias("rule")
+
+
+def _in_words(found: Explanation, behind: _Behind) -> Explanation:
+    """The same with a title and a sentence for each item."""
+    titles = behind.learnt.catalog.titles()
+    rows = behind.learnt.catalog.items.rows(found.items["item_id"])
+    main = dict(zip(behind.ids, main_source(behind.chosen)[0].tolist(), strict=True))
+    families_of, words = found.families(), []
+    for row in found.items.iter_rows(named=True):
+        place = main.get(row["item_id"])
+        if place is None:
+            words.append(None if row["rule"] is None else f"Not on the list: {row['rule']}")
+            continue
+        source = behind.chosen.sources[place]
+        own = [
+            _reason(behind.retriever(source).reason, found, row["item_id"], source)
+            or row["reason"],
+            _others(found, row["item_id"], source),
+            _moved(families_of.filter(pl.col("item_id") == row["item_id"])),
+        ]
+        told = "; ".join(part for part in own if part)
+        words.append(told[:1].upper() + told[1:])
+    shown = titles.gather(pl.Series(rows).replace(PAD, None).cast(pl.UInt32)).alias("title")
+    said = pl.Series("words", words, dtype=pl.String)
+    return replace(found, items=found.items.with_columns(shown, said))
+
+
+def _reason(template: str, found: Explanation, item_id: Any, source: str) -> str | None:
+    """The reason of a source with the past items that its score rests on most; None without any."""
+    own = found.events.filter(
+        (pl.col("item_id") == item_id) & (pl.col("source") == source) & (pl.col("share") > 0)
+    )
+    past = own.group_by("past_id", maintain_order=True).agg(
+        pl.col("title").first(), pl.col("share").sum()
+    )
+    others = past.filter(pl.col("past_id") != item_id)
+    if not len(others):
+        return None
+    largest = others.sort("share", descending=True, maintain_order=True).head(_NAMED).to_dicts()
+    choices = listed([f"{each['title']} ({each['share']:.0%})" for each in largest])
+    said = template if "{item}" in template else f"{template}, going by {{item}}"
+    seen = "seen before and " if len(others) < len(past) else ""
+    return seen + said.replace("{item}", choices)
+
+
+def _others(found: Explanation, item_id: Any, source: str) -> str:
+    """The sources that offer the item besides."""
+    own = found.sources.filter((pl.col("item_id") == item_id) & (pl.col("source") != source))
+    return f"also offered by {listed(own['source'].to_list())}" if len(own) else ""
+
+
+def _moved(own: pl.DataFrame) -> str:
+    """What moved the item up in the ranker's order, and what down; families largest first."""
+    up = own.filter(pl.col("contribution") > 0)["family"].head(_NAMED).to_list()
+    down = own.filter(pl.col("contribution") < 0)["family"].head(1).to_list()
+    said = [f"raised most by {listed(up)}"] if up else []
+    return ", ".join(said + [f"lowered most by {each}" for each in down])

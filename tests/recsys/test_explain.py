@@ -1,0 +1,198 @@
+"""Explanations: of the very list that is recommended, and their parts sum to what they explain."""
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.engine import Engine
+from recsys.explanation import Explanation
+from recsys.features.errors import DataError
+from tests.shops import fitted_engine, ordered_engine, small_shop
+
+CHOICES = {"ann": "ab", "bob": "bc", "cat": "ca", "dan": "abc"}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return fitted_engine()
+
+
+def assert_parts_sum(found: Explanation, engine: Engine) -> None:
+    """Features to scores, events to the scores of their sources: within 1e-4."""
+    if found.baseline is not None:
+        sums = found.features.group_by("item_id").agg(pl.col("contribution").sum())
+        both = found.items.drop_nulls("score").join(sums, on="item_id")
+        assert len(both) == found.items["score"].count()
+        total = found.baseline + both["contribution"].to_numpy()
+        np.testing.assert_allclose(total, both["score"].to_numpy(), atol=1e-4, rtol=1e-4)
+    sums = found.events.group_by("item_id", "source").agg(pl.col("contribution", "share").sum())
+    both = sums.join(found.sources, on=["item_id", "source"])
+    assert len(both) == len(sums)
+    np.testing.assert_allclose(both["contribution"], both["score"], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(both["share"], 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 10, 200])
+def test_it_explains_the_list_that_is_recommended(engine: Engine, k: int) -> None:
+    for user in [*engine.users[:15], "nobody"]:
+        found, lists = engine.explain(user, k=k), engine.recommend([user], k=k)
+        assert_frame_equal(found.items.select(lists.columns), lists)
+        assert found.note == lists["note"][0]
+        assert_parts_sum(found, engine)
+
+
+def test_sessions_take_the_same_path(engine: Engine) -> None:
+    visit = {"a visit": engine.items[3:6].to_list()}
+    found, lists = engine.explain(sessions=visit, k=5), engine.recommend(sessions=visit, k=5)
+    assert_frame_equal(found.items.select(lists.columns), lists)
+    assert_parts_sum(found, engine)
+    assert set(found.events["past_id"]) <= set(visit["a visit"])
+
+
+def test_conditions_take_the_same_path(engine: Engine) -> None:
+    user = engine.users[0]
+    barred = engine.recommend([user], k=2)["item_id"]
+    found = engine.explain(user, k=5, exclude=barred, where="price < 60")
+    lists = engine.recommend([user], k=5, exclude=barred, where="price < 60")
+    assert_frame_equal(found.items.select(lists.columns), lists)
+    assert any(rule.endswith("left out by the request") for rule in found.rules)
+
+
+def test_sources_are_those_that_brought_the_item(engine: Engine) -> None:
+    found = engine.explain(engine.users[1], k=8)
+    brought = found.sources.group_by("item_id", maintain_order=True).agg("source")
+    listed = dict(found.items.select("item_id", "sources").iter_rows())
+    assert {item: set(own) for item, own in brought.iter_rows()} == {
+        item: set(own) for item, own in listed.items()
+    }
+    assert brought["item_id"].to_list() == found.items["item_id"].to_list()
+    assert found.sources["rank"].min() == 1
+
+
+def test_past_events_are_the_users_own(engine: Engine) -> None:
+    user = engine.users[2]
+    found = engine.explain(user, k=5)
+    own = small_shop().events.filter(user_id=user)
+    told = found.events.select("past_id", "event", pl.col("time").cast(own.schema["time"]))
+    assert set(told.iter_rows()) <= set(own.select("item_id", "event", "time").iter_rows())
+    explaining = {"next", "wide", "als", "content", "tagged"}
+    assert set(found.events["source"]) == explaining & set(found.sources["source"])
+    titles = dict(zip(own["item_id"], engine.titles(own["item_id"]), strict=True))
+    assert all(
+        titles[past] == title for past, title in found.events.select("past_id", "title").iter_rows()
+    )
+
+
+def test_every_item_has_its_sentence(engine: Engine) -> None:
+    found = engine.explain(engine.users[3], k=6)
+    for item, words, reason in found.items.select("item_id", "words", "reason").iter_rows():
+        assert words[0].isupper()
+        assert "raised most by" in words
+        main = found.sources.filter(item_id=item).row(0, named=True)
+        past = found.events.filter(
+            (pl.col("item_id") == item)
+            & (pl.col("source") == main["source"])
+            & (pl.col("past_id") != item)
+        )
+        assert reason.split()[0].lower() in words.lower()
+        if len(past):
+            assert "%)" in words
+
+
+def test_families_of_features_sum_to_the_same(engine: Engine) -> None:
+    found = engine.explain(engine.users[3], k=4)
+    families = found.families()
+    assert {"source next", "popularity and age", "category", "price"} <= set(families["family"])
+    sums = families.group_by("item_id", maintain_order=True).agg(pl.col("contribution").sum())
+    whole = found.features.group_by("item_id", maintain_order=True).agg(
+        pl.col("contribution").sum()
+    )
+    assert_frame_equal(sums.sort("item_id"), whole.sort("item_id"))
+
+
+def test_items_that_are_asked_about_say_where_they_stand(engine: Engine) -> None:
+    user = engine.users[4]
+    third = engine.recommend([user], k=3)["item_id"][2]
+    gone = small_shop().items.filter(~pl.col("available"))["item_id"][0]
+    found = engine.explain(user, k=2, items=[third, gone, third])
+    assert found.items["item_id"].to_list() == [third, gone]
+    assert found.items["rule"].to_list() == ["ranked below 2", "not available"]
+    assert found.items["rank"].to_list()[1] is None
+    assert found.items["words"][1] == "Not on the list: not available"
+    assert_parts_sum(found, engine)
+    rest = engine.explain(user, k=2, items=engine.items)
+    assert rest.items["item_id"].to_list() == engine.items.to_list()
+    assert rest.items["rule"].null_count() == 2
+    best = rest.items.filter(pl.col("rule").is_null()).sort("rank")["item_id"].to_list()
+    assert best == engine.recommend([user], k=2)["item_id"].to_list()
+
+
+def test_had_before_and_left_out_are_told_apart() -> None:
+    engine = ordered_engine(CHOICES)
+    found = engine.explain("ann", items=["a", "b", "c"], exclude=["c"])
+    assert found.items["rule"].to_list() == ["had before", "had before", "left out by the request"]
+    assert found.rules == (
+        "1 item left out by the request",
+        "2 items had before and not offered again",
+    )
+
+
+def test_without_a_ranker_the_sources_are_explained() -> None:
+    engine = ordered_engine(CHOICES)
+    found = engine.explain("ann")
+    assert found.items["item_id"].to_list() == ["c"]
+    assert (found.baseline, len(found.features)) == (None, 0)
+    assert_parts_sum(found, engine)
+    assert set(found.events["past_id"]) == {"a", "b"}
+    assert found.events["time"].null_count() == len(found.events)
+    assert "raised" not in found.items["words"][0]
+
+
+def test_who_is_offered_nothing_has_nothing_explained() -> None:
+    engine = ordered_engine({"ann": "ab", "bob": "ba"})
+    found = engine.explain("ann")
+    assert found.items["item_id"].to_list() == [None]
+    assert [len(each) for each in (found.sources, found.events, found.features)] == [0, 0, 0]
+    assert found.as_dict()["items"] == []
+    assert found.note is not None
+
+
+def test_the_same_for_json(engine: Engine) -> None:
+    found = engine.explain(engine.users[5], k=3)
+    told: dict[str, Any] = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["user_id"] == engine.users[5]
+    assert [item["item_id"] for item in told["items"]] == found.items["item_id"].to_list()
+    for item in told["items"]:
+        parts = sum(each["contribution"] for each in item["features"])
+        assert told["baseline"] + parts == pytest.approx(item["score"], abs=1e-4)
+        assert sum(e["contribution"] for e in item["families"]) == pytest.approx(parts)
+        for source in item["sources"]:
+            own = [e["contribution"] for e in item["events"] if e["source"] == source["source"]]
+            assert not own or sum(own) == pytest.approx(source["score"], abs=1e-4)
+
+
+def test_a_loaded_engine_explains_the_same(engine: Engine, tmp_path: Any) -> None:
+    engine.save(tmp_path / "engine")
+    loaded = Engine.load(tmp_path / "engine")
+    one, other = (each.explain(engine.users[6], k=4) for each in (engine, loaded))
+    assert one.as_dict() == other.as_dict()
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({}, "give either users or sessions"),
+        ({"user": "u00001", "k": 0}, "k must be at least 1; got 0"),
+        ({"user": "u00001", "items": ["no such"]}, "unknown item 'no such'"),
+        ({"user": "u00001", "where": "prise < 3"}, "did you mean 'price'"),
+        ({"sessions": {"a": [], "b": []}}, "one list is explained at a time; got 2 sessions"),
+        ({"user": "u00001", "sessions": {"a": []}}, "give either users or sessions"),
+    ],
+)
+def test_bad_questions_are_refused(engine: Engine, asked: dict[str, Any], named: str) -> None:
+    with pytest.raises(DataError, match=named):
+        engine.explain(**asked)
