@@ -13,6 +13,7 @@ from recsys.evaluation.account import Found, account
 from recsys.evaluation.answers import FUSED, TWO_STAGE, Answers, ask
 from recsys.evaluation.examples import examples
 from recsys.evaluation.held import Held
+from recsys.evaluation.importance import importance
 from recsys.evaluation.protocols import Window, windows
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.slices import Slice, most_chosen, pooled, sliced, slicings
@@ -140,7 +141,10 @@ def _shown_categories(log: Interactions, catalog: Catalog) -> Rows | None:
 
 
 def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSettings) -> Evaluation:
-    """All windows as one evaluation: users side by side, counts and costs summed."""
+    """All windows as one evaluation: users side by side, counts and costs summed.
+
+    What the ranker goes `by`, and the examples, are those of the last window.
+    """
     first = seen[0]
     names = [name for name in first.values if all(name in each.values for each in seen)]
     values = {name: _side_by_side([each.values[name] for each in seen]) for name in names}
@@ -157,6 +161,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         seconds=seconds,
         account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
         slices=_telling(pooled(each.slices for each in seen)),
+        importance=importance(engine, seen[-1].held, settings.k, settings.draws),
         curves=_curves(seen),
         examples=seen[-1].examples,
         windows=[_window(each) for each in seen],

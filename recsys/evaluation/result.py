@@ -38,6 +38,7 @@ class Evaluation:
     seconds: Mapping[str, float]  # per system, to make all lists
     account: Mapping[str, Any]  # see `account`
     slices: Sequence[Slice]
+    importance: Mapping[str, Any]  # see `importance`; empty where there was no ranker
     curves: Sequence[Mapping[str, float]]  # per run and epoch the losses of the ranker
     examples: Sequence[Mapping[str, Any]]
     windows: Sequence[Mapping[str, Any]]  # one each where there are several
@@ -69,6 +70,7 @@ class Evaluation:
             "comparisons": [each.as_dict() for each in self._comparisons()],
             "slices": table(self.slices, self.settings.draws, self.settings.seed),
             "account": dict(self.account),
+            **({"importance": dict(self.importance)} if self.importance else {}),
             "curves": list(self.curves),
             "examples": list(self.examples),
             **({"windows": list(self.windows)} if len(self.windows) > 1 else {}),
@@ -110,7 +112,8 @@ def mean_of(runs: Sequence[Evaluation]) -> Evaluation:
     """Several evaluations of one protocol, which differ in the engine's seed, as one.
 
     Each user's value is the mean over the runs, of the systems that all of them have; so are the
-    costs. The account and the examples are those of the first run, and the account says so.
+    costs. The account, the importance and the examples are those of the first run, and the first
+    two say so.
     """
     first = runs[0]
     shared = [name for name in first.values if all(name in run.values for run in runs)]

@@ -63,6 +63,17 @@ def track(scale: Scale, marks: Sequence[Mark]) -> Markup:
     return _row("track", parts)
 
 
+def bar(scale: Scale, mark: Mark) -> Markup:
+    """A bar from 0 to a value, on one row of a table, with the whiskers of its interval."""
+    left, right = sorted((scale.at(0), scale.at(mark.value)))
+    box = Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="25%" height="50%"/>')
+    parts = [*_grid(scale), box.format(mark.kind, left, right - left)]
+    if mark.interval is not None:
+        low, high = mark.interval
+        parts.append(_rule("whisker", scale.at(low), scale.at(high), "50%"))
+    return _row("track", parts)
+
+
 def axis(scale: Scale) -> Markup:
     """The labels of a scale, on the row below its tracks."""
     return _row("axis", [_text(tick_said(tick), scale.at(tick), "50%") for tick in scale.ticks])

@@ -146,6 +146,23 @@ class Account(Part):
     positives: int | None = None
 
 
+class Family(Part):
+    """What NDCG falls by without what a family of features says."""
+
+    family: Text = ""
+    fall: Number = None
+    interval: Interval = None
+
+
+class Importance(Part):
+    """What the ranker goes by."""
+
+    metric: Text = ""
+    value: Number = None  # of its order with all features
+    users: int | None = None
+    families: list[Family] = []
+
+
 class Bin(Part):
     """Predictions of about the same probability."""
 
@@ -216,6 +233,7 @@ class Outcome(Part):
     comparisons: list[Comparison] = []
     slices: list[Slice] = []
     account: Account = Account()
+    importance: Importance = Importance()
     calibration: Calibration = Calibration()
     curves: list[Epoch] = []
     examples: list[Example] = []

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from recsys import __version__
 from recsys.features.errors import DataError, SettingsError
-from recsys.reporting import breakdown, figures, findings, quality, stages
+from recsys.reporting import breakdown, figures, findings, importance, quality, stages
 from recsys.reporting.findings import Headline, headline
 from recsys.reporting.outcome import Outcome
 from recsys.reporting.tables import Cell, Row, Table, table_of
@@ -28,6 +28,7 @@ _SECTIONS = {
     "stages": "Where positives end",
     "sources": "Sources",
     "ranking": "Ranking",
+    "importance": "What the ranker goes by",
     "slices": "For whom",
     "cost": "Quality and cost",
     "beyond": "Beyond accuracy",
@@ -154,6 +155,8 @@ def _found(outcome: Outcome) -> dict[str, Any]:
         "overlap": stages.overlap(outcome),
         "ranker": stages.ranker(outcome),
         "ranker_said": stages.ranker_said(outcome),
+        "importance": importance.importance(outcome),
+        "importance_said": importance.importance_said(outcome),
         "slices": breakdown.slices(outcome),
         "slices_said": breakdown.slices_said(outcome),
         "windows": breakdown.windows(outcome),

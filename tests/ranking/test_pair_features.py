@@ -13,7 +13,7 @@ from recsys.features.columns import CatalogColumns
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.ranking.item_statistics import ItemStatistics
-from recsys.ranking.pair_features import Knowledge, pair_features
+from recsys.ranking.pair_features import Knowledge, families, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.als import Als
 from recsys.retrieval.candidates import Candidates
@@ -300,3 +300,13 @@ def test_nothing_of_the_callers_is_edited(
     pair_features(world.histories, candidates, known)
     for each, copy in zip(before, copies, strict=True):
         np.testing.assert_array_equal(each, copy)
+
+
+def test_every_feature_is_of_one_family(
+    world: World, known: Knowledge, candidates: Candidates, computed: tuple[Floats, tuple[str, ...]]
+) -> None:
+    found = families(world.histories, candidates, known)
+    assert tuple(found) == computed[1]
+    sources = {f"source {source.name}" for source in known.sources}
+    about = {"all sources together", "popularity and age", "the history", "had before"}
+    assert set(found.values()) == sources | about | {"circle", "place", "size", "price"}

@@ -69,6 +69,7 @@ def evaluation() -> dict[str, Any]:
         ],
         "slices": [_slice(by, name, *v) for by, each in SLICES.items() for name, v in each.items()],
         "account": _account(),
+        "importance": _importance(),
         "calibration": {"error": 0.0183, "bins": [_bin(n) for n in range(10)]},
         "curves": [_epoch(run, n) for run in range(3) for n in range(1, 9)],
         "examples": [_example("A1YJEY40YUW4SE", 8), _example("A60XNB876KYML", 1)],
@@ -169,6 +170,20 @@ def _slice(by: str, name: str, users: int, ours: float, theirs: float) -> dict[s
             system: {"ndcg@10": v, "recall@10": v * 1.6, "interval": _around(v, users)}
             for system, v in scores.items()
         },
+    }
+
+
+def _importance() -> dict[str, Any]:
+    falls = {"source next": 0.081, "category": 0.022, "price": 0.004, "source popular": -0.001}
+    return {
+        "metric": "ndcg@10",
+        "value": 0.2312,
+        "users": 284,
+        "seed": 0,
+        "families": [
+            {"family": name, "fall": fall, "interval": [fall - 0.003, fall + 0.003]}
+            for name, fall in falls.items()
+        ],
     }
 
 

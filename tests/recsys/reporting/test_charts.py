@@ -11,6 +11,7 @@ from recsys.reporting.charts import (
     Mark,
     Point,
     axis,
+    bar,
     lines,
     meter,
     reliability,
@@ -138,3 +139,12 @@ def test_a_calibrated_prediction_lies_on_the_diagonal() -> None:
     (path,) = drawn(svg).iter("polyline")
     end = str(path.get("points")).split()[1].split(",")
     assert [places(svg, "cx")[1], places(svg, "cy")[1]] == pytest.approx([float(v) for v in end])
+
+
+def test_a_bar_reaches_from_0_to_its_value_on_either_side() -> None:
+    scale = Scale(-1, 1, (0, 100))
+    right, left = (bar(scale, Mark(value, (value - 0.1, value + 0.1))) for value in (0.5, -0.5))
+    assert places(right, "width") == places(left, "width") == [25]
+    assert 'x="50.00%"' in right
+    assert 'x="25.00%"' in left
+    assert 'x1="70.00%" x2="80.00%"' in right

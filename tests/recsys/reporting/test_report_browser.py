@@ -71,7 +71,7 @@ def test_the_page_is_never_wider_than_the_window(folder: Path, width: int) -> No
     assert title is not None
     wide, window, outside, fetched, sections = map(int, title[1].split())
     assert wide <= window == width
-    assert (outside, fetched, sections) == (0, 0, 14)
+    assert (outside, fetched, sections) == (0, 0, 15)
     assert "CONSOLE" not in done.stderr
 
 
