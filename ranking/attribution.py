@@ -77,6 +77,8 @@ def integrated(network: nn.Module, start: Tensor, ends: Tensor) -> Tensor:
             gains = (network(first + length * own) - network(first)).squeeze(-1)
         bent = ((shares.sum(dim=1) - gains).abs() > _MISSED) & (halving < _MOST_HALVINGS)
         total.index_add_(0, owners[~bent], shares[~bent])
+        if not bent.any():
+            break
         owners, begins = owners[bent].repeat(2), begins[bent]
         length /= 2
         begins = torch.cat([begins, begins + length])
