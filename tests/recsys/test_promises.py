@@ -40,7 +40,7 @@ from tests.shops import (
 ROOT = Path(__file__).parents[2]
 
 
-# The example of the README runs as it stands there.
+# The examples of the README run as they stand there.
 
 
 def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +51,30 @@ def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("recsys.shop.make_shop", partial(make_shop, users=200, items=200, days=60))
     exec(compile(example, "README.md", "exec"), {})
     assert (tmp_path / "engine" / "manifest.json").exists()
+
+
+def test_the_example_of_an_explanation_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    example = text.split("## Why an item is on a list", 1)[1].split("```python\n", 1)[1]
+    named = {"engine": fitted_engine()}
+    exec(compile(example.split("```", 1)[0], "README.md", "exec"), named)
+    found: Any = named["found"]
+    lists = fitted_engine().recommend(["u00042"], k=3)
+    assert found.items["item_id"].to_list() == listed(lists)["u00042"]
+    assert found.items["words"].null_count() == 0
+
+
+def test_explanations_sum_to_what_they_explain() -> None:
+    engine = fitted_engine()
+    for user in engine.users[20:30]:
+        found = engine.explain(user, k=10)
+        features = found.features.group_by("item_id").agg(pl.col("contribution").sum())
+        scores = found.items.join(features, on="item_id")
+        parts = float(found.baseline or 0) + scores["contribution"]
+        np.testing.assert_allclose(parts, scores["score"], atol=1e-4)
+        events = found.events.group_by("item_id", "source").agg(pl.col("contribution").sum())
+        both = events.join(found.sources, on=["item_id", "source"])
+        np.testing.assert_allclose(both["contribution"], both["score"], atol=1e-4)
 
 
 # Nothing looks ahead.
