@@ -1,6 +1,5 @@
 """What each feature adds to the ranker's scores: integrated gradients, refined until they sum."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,13 +30,6 @@ class Attribution:
     shares: Array  # (n, f) float64, what each feature adds
     scores: Floats  # (n,) as they are served
     baseline: float  # what a candidate scores whose features are the mean of those learnt from
-
-    def summed(self, families: Mapping[str, str]) -> "Attribution":
-        """The same by family of features, `families` naming that of each."""
-        names = tuple(dict.fromkeys(families[name] for name in self.names))
-        sums = np.zeros((len(self.shares), len(names)))
-        np.add.at(sums.T, [names.index(families[name]) for name in self.names], self.shares.T)
-        return Attribution(names, sums, self.scores, self.baseline)
 
 
 def attribution(ranker: "NeuralRanker", features: Floats) -> Attribution:

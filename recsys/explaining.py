@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.explanation import Explanation
+from recsys.explanation_words import in_words
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.histories import Histories
 from recsys.fitted import Ranked
@@ -15,14 +16,12 @@ from recsys.learnt import Learnt
 from recsys.policy import Policy
 from recsys.ranking.pair_features import families
 from recsys.reasons import main_source
-from recsys.reporting.findings import counted, listed
+from recsys.reporting.findings import counted
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever, explains_scores
 from recsys.retrieval.sources import named
 from recsys.tables import Asked, Lists, as_table
-
-_NAMED = 2  # past items, and families of features, that a sentence names
 
 
 def explained(
@@ -47,14 +46,22 @@ def explained(
     features, baseline = behind.features()
     found = Explanation(
         user_id=asked.ids[0],
-        items=table,
+        items=table.with_columns(_titles(learnt, table["item_id"])),
         sources=behind.sources(),
         events=behind.events(),
         features=features,
         baseline=baseline,
         rules=_rules(learnt, policy, allowed),
     )
-    return _in_words(found, behind)
+    reasons = {member.name: member.retriever.reason for member in fitted.sources.offering}
+    words = in_words(found, behind.main(), reasons)
+    return replace(found, items=found.items.with_columns(words))
+
+
+def _titles(learnt: Learnt, ids: pl.Series) -> pl.Series:
+    """(n,) what to call items; null where there is none."""
+    rows = pl.Series(learnt.catalog.items.rows(ids)).replace(PAD, None)
+    return learnt.catalog.titles().gather(rows.cast(pl.UInt32)).alias("title")
 
 
 def _of_items(table: pl.DataFrame, ids: pl.Series, user: pl.Series) -> pl.DataFrame:
@@ -102,10 +109,6 @@ class _Behind:
     @property
     def ids(self) -> pl.Series:
         return self.learnt.catalog.items.ids_at(self.chosen.items[0]).alias("item_id")
-
-    @property
-    def titles(self) -> pl.Series:
-        return self.learnt.catalog.titles().gather(self.chosen.items[0])
 
     def retriever(self, source: str) -> Retriever:
         return named(self.learnt.fitted.sources.offering, source).retriever
@@ -164,20 +167,22 @@ class _Behind:
         """What each feature adds to the ranker's scores, and from where on."""
         from recsys.ranking.attribution import attribution
 
-        fitted, baseline = self.learnt.fitted, None
-        item = feature = np.zeros(0, np.int64)
-        values = shares = np.zeros((0, 0))
-        names: Sequence[str] = ()
-        kinds = families(self.histories, self.candidates, fitted.knowledge)
-        if fitted.ranker is not None and self.by_ranker:
-            whole, names = fitted.features(self.histories, self.candidates)
-            values = whole[0, self.places[0]]
-            found = attribution(fitted.ranker, values)
-            shares, baseline = found.shares, found.baseline
-            item, feature = np.nonzero(shares)
-            order = np.lexsort((-np.abs(shares[item, feature]), item))
-            item, feature = item[order], feature[order]
-        table = pl.DataFrame(
+        fitted = self.learnt.fitted
+        if fitted.ranker is None or not self.by_ranker:
+            nothing = np.zeros((self.places.shape[1], 0))
+            return self._features((), nothing, nothing), None
+        whole, names = fitted.features(self.histories, self.candidates)
+        values = whole[0, self.places[0]]
+        found = attribution(fitted.ranker, values)
+        return self._features(names, values, found.shares), found.baseline
+
+    def _features(self, names: Sequence[str], values: Array, shares: Array) -> pl.DataFrame:
+        """Of values and shares (m, f) a row for each share that is not 0, the largest first."""
+        kinds = families(self.histories, self.candidates, self.learnt.fitted.knowledge)
+        item, feature = np.nonzero(shares)
+        order = np.lexsort((-np.abs(shares[item, feature]), item))
+        item, feature = item[order], feature[order]
+        return pl.DataFrame(
             {
                 "item_id": self.ids.gather(item),
                 "feature": pl.Series(names, dtype=pl.String).gather(feature),
@@ -186,24 +191,27 @@ class _Behind:
                 "contribution": shares[item, feature],
             }
         )
-        return table, baseline
+
+    def main(self) -> dict[Any, str]:
+        """By item the source that ranked it highest."""
+        places = main_source(self.chosen)[0].tolist()
+        return dict(zip(self.ids, [self.chosen.sources[place] for place in places], strict=True))
 
 
 def _rules(learnt: Learnt, policy: Policy, allowed: Allowed) -> tuple[str, ...]:
     """What narrowed down the offer, in words."""
     stocked, fitted = learnt.policy.mask, learnt.fitted
-    hidden = int(policy.mask[allowed.excluded].sum())
-    told = {
-        f"{counted(int((~stocked).sum()), 'item')} not available": not stocked.all(),
-        f"{counted(int((stocked & ~policy.mask).sum()), 'item')} left out by the request": bool(
-            (stocked & ~policy.mask).any()
-        ),
-        f"{counted(hidden, 'item')} had before and not offered again": hidden > 0,
-        "of the variants of a product the best is shown": fitted.variants is not None,
+    amounts = {
+        "not available": (~stocked).sum(),
+        "left out by the request": (stocked & ~policy.mask).sum(),
+        "had before and not offered again": policy.mask[allowed.excluded].sum(),
     }
+    told = [f"{counted(int(n), 'item')} {what}" for what, n in amounts.items() if n]
+    if fitted.variants is not None:
+        told.append("of the variants of a product the best is shown")
     quotas = fitted.sources.fusion.quotas
-    said = [f"at least {n} candidates of {source}" for source, n in quotas.items() if n]
-    return (*(rule for rule, applies in told.items() if applies), *said)
+    told += [f"at least {n} candidates of {source}" for source, n in quotas.items() if n]
+    return tuple(told)
 
 
 def _rules_of(
@@ -228,60 +236,3 @@ def _rules_of(
     passed = np.stack([*kept.values(), np.zeros(len(items), bool)])
     reasons = pl.Series([*kept, None], dtype=pl.String)
     return reasons.gather(passed.argmin(axis=0)).alias("rule")
-
-
-def _in_words(found: Explanation, behind: _Behind) -> Explanation:
-    """The same with a title and a sentence for each item."""
-    titles = behind.learnt.catalog.titles()
-    rows = behind.learnt.catalog.items.rows(found.items["item_id"])
-    main = dict(zip(behind.ids, main_source(behind.chosen)[0].tolist(), strict=True))
-    families_of, words = found.families(), []
-    for row in found.items.iter_rows(named=True):
-        place = main.get(row["item_id"])
-        if place is None:
-            words.append(None if row["rule"] is None else f"Not on the list: {row['rule']}")
-            continue
-        source = behind.chosen.sources[place]
-        own = [
-            _reason(behind.retriever(source).reason, found, row["item_id"], source)
-            or row["reason"],
-            _others(found, row["item_id"], source),
-            _moved(families_of.filter(pl.col("item_id") == row["item_id"])),
-        ]
-        told = "; ".join(part for part in own if part)
-        words.append(told[:1].upper() + told[1:])
-    shown = titles.gather(pl.Series(rows).replace(PAD, None).cast(pl.UInt32)).alias("title")
-    said = pl.Series("words", words, dtype=pl.String)
-    return replace(found, items=found.items.with_columns(shown, said))
-
-
-def _reason(template: str, found: Explanation, item_id: Any, source: str) -> str | None:
-    """The reason of a source with the past items that its score rests on most; None without any."""
-    own = found.events.filter(
-        (pl.col("item_id") == item_id) & (pl.col("source") == source) & (pl.col("share") > 0)
-    )
-    past = own.group_by("past_id", maintain_order=True).agg(
-        pl.col("title").first(), pl.col("share").sum()
-    )
-    others = past.filter(pl.col("past_id") != item_id)
-    if not len(others):
-        return None
-    largest = others.sort("share", descending=True, maintain_order=True).head(_NAMED).to_dicts()
-    choices = listed([f"{each['title']} ({each['share']:.0%})" for each in largest])
-    said = template if "{item}" in template else f"{template}, going by {{item}}"
-    seen = "seen before and " if len(others) < len(past) else ""
-    return seen + said.replace("{item}", choices)
-
-
-def _others(found: Explanation, item_id: Any, source: str) -> str:
-    """The sources that offer the item besides."""
-    own = found.sources.filter((pl.col("item_id") == item_id) & (pl.col("source") != source))
-    return f"also offered by {listed(own['source'].to_list())}" if len(own) else ""
-
-
-def _moved(own: pl.DataFrame) -> str:
-    """What moved the item up in the ranker's order, and what down; families largest first."""
-    up = own.filter(pl.col("contribution") > 0)["family"].head(_NAMED).to_list()
-    down = own.filter(pl.col("contribution") < 0)["family"].head(1).to_list()
-    said = [f"raised most by {listed(up)}"] if up else []
-    return ", ".join(said + [f"lowered most by {each}" for each in down])

@@ -32,8 +32,7 @@ class Explanation:
     @property
     def note(self) -> str | None:
         """What is unusual of the list; None where nothing is."""
-        note: str | None = self.items["note"][0] if len(self.items) else None
-        return note
+        return next(iter(self.items["note"].drop_nulls()), None)
 
     def families(self) -> pl.DataFrame:
         """The contributions by family of features: item_id, family, contribution; largest first."""

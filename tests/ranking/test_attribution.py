@@ -110,15 +110,6 @@ def test_what_decides_has_the_largest_shares(fitted: NeuralRanker) -> None:
     assert (found.shares[nearer, 0] > 0).mean() > 0.95
 
 
-def test_families_sum_to_the_same(fitted: NeuralRanker) -> None:
-    found = attribution(fitted, planted(5, seed=9).features.reshape(-1, len(NAMES)))
-    families = {"nearness": "place", "price": "price", "noise": "place", "constant": "price"}
-    summed = found.summed(families)
-    assert summed.names == ("place", "price")
-    np.testing.assert_allclose(summed.shares[:, 0], found.shares[:, [0, 2]].sum(axis=1))
-    np.testing.assert_allclose(summed.shares.sum(axis=1), found.shares.sum(axis=1))
-
-
 def test_shares_that_cannot_sum_are_refused(fitted: NeuralRanker) -> None:
     features = planted(1, seed=9).features[0, :2].copy()
     features[1, 0] = np.nan

@@ -152,6 +152,30 @@ def test_without_a_ranker_the_sources_are_explained() -> None:
     assert "raised" not in found.items["words"][0]
 
 
+def test_integer_ids_and_no_items_asked_about() -> None:
+    engine = ordered_engine({1: [5, 6], 2: [6, 7], 3: [7, 5], 4: [5, 6, 7]})
+    found = engine.explain(1, items=[7, 5])
+    assert found.user_id == 1
+    assert found.items["item_id"].to_list() == [7, 5]
+    assert found.items["rule"].to_list() == [None, "had before"]
+    assert json.dumps(found.as_dict())
+    nothing = engine.explain(1, items=[])
+    assert [len(each) for each in (nothing.items, nothing.sources, nothing.events)] == [0, 0, 0]
+
+
+def test_a_source_that_fails_leaves_the_others_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no answer")
+
+    engine = fitted_engine()
+    monkeypatch.setattr("recsys.retrieval.popular.Popular.retrieve", broken)
+    found = engine.explain(engine.users[3], k=4)
+    assert found.note == "failed sources: popular"
+    assert found.baseline is None
+    assert "popular" not in found.sources["source"]
+    assert_parts_sum(found, engine)
+
+
 def test_who_is_offered_nothing_has_nothing_explained() -> None:
     engine = ordered_engine({"ann": "ab", "bob": "ba"})
     found = engine.explain("ann")

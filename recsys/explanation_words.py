@@ -1,0 +1,66 @@
+"""An explanation in words a shop can show: a sentence for each item."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from recsys.explanation import Explanation
+from recsys.reporting.findings import listed
+
+_NAMED = 2  # past items, and families of features, that a sentence names
+
+
+def in_words(found: Explanation, main: Mapping[Any, str], reasons: Mapping[str, str]) -> pl.Series:
+    """The sentences (m,), null where there is no item.
+
+    `main` has by item the source that ranked it highest, `reasons` by source why it offers items.
+    """
+    families = found.families()
+    words: list[str | None] = []
+    for row in found.items.iter_rows(named=True):
+        item_id = row["item_id"]
+        if item_id not in main:
+            words.append(None if row["rule"] is None else f"Not on the list: {row['rule']}")
+            continue
+        source = main[item_id]
+        parts = (
+            _reason(found, item_id, source, reasons[source]) or row["reason"],
+            _others(found, item_id, source),
+            _moved(families.filter(pl.col("item_id") == item_id)),
+        )
+        told = "; ".join(part for part in parts if part)
+        words.append(told[:1].upper() + told[1:])
+    return pl.Series("words", words, dtype=pl.String)
+
+
+def _reason(found: Explanation, item_id: Any, source: str, template: str) -> str | None:
+    """Why a source offers it, with the past items that count most; None where none counts."""
+    own = found.events.filter(
+        (pl.col("item_id") == item_id) & (pl.col("source") == source) & (pl.col("share") > 0)
+    )
+    past = own.group_by("past_id", maintain_order=True).agg(
+        pl.col("title").first(), pl.col("share").sum()
+    )
+    others = past.filter(pl.col("past_id") != item_id)
+    if not len(others):
+        return None
+    largest = others.sort("share", descending=True, maintain_order=True).head(_NAMED)
+    choices = listed([f"{each['title']} ({each['share']:.0%})" for each in largest.to_dicts()])
+    said = template if "{item}" in template else f"{template}, going by {{item}}"
+    seen = "seen before and " if len(others) < len(past) else ""
+    return seen + said.replace("{item}", choices)
+
+
+def _others(found: Explanation, item_id: Any, source: str) -> str:
+    """The sources that offer it besides."""
+    own = found.sources.filter((pl.col("item_id") == item_id) & (pl.col("source") != source))
+    return f"also offered by {listed(own['source'].to_list())}" if len(own) else ""
+
+
+def _moved(families: pl.DataFrame) -> str:
+    """What moved it up in the ranker's order, and what down, of families sorted by size."""
+    up = families.filter(pl.col("contribution") > 0)["family"].head(_NAMED).to_list()
+    down = families.filter(pl.col("contribution") < 0)["family"].head(1).to_list()
+    said = [f"raised most by {listed(up)}"] if up else []
+    return ", ".join(said + [f"lowered most by {each}" for each in down])
