@@ -4,10 +4,10 @@
 
 Logs are made by `make_log`: 5 events per user, over 10,000 items while users grow, 500,000 events
 of 100,000 users while items grow. There is no text, the sequence encoder is off (what its fit reads
-is bounded by a setting, not by the log), and the ranker learns one epoch from few lists: what is
-measured is how costs grow, not how good the lists are. Each point is made, fitted and asked in
-processes of its own; of a million users 10,000 are asked, which is a rate like any other, since
-users are answered in blocks.
+is bounded by a setting, not by the log), and the ranker learns one epoch from few lists of one
+moment: what is measured is how costs grow, not how good the lists are. Each point is made, fitted
+and asked in processes of its own; of a million users 10,000 are asked, which is a rate like any
+other, since users are answered in blocks.
 """
 
 import argparse
@@ -103,7 +103,7 @@ SETTINGS: dict[str, Any] = {
     "catalog": {"path": "items.parquet", "category": "category", "price": "price"},
     "sources": {"content": {"use": False}, "sequence": {"use": False}},
     "ranker": {"epochs": 1},
-    "training": {"most_lists": 4_000, "least_positives": 2},
+    "training": {"moments": 1, "most_lists": 4_000, "least_positives": 2},
 }
 
 

@@ -21,6 +21,8 @@ from recsys.retrieval.links import Links, Steps
 from recsys.retrieval.sessions import check_gap, sessions_of
 from recsys.retrieval.topk import offer
 
+_VANISHING = 1e-30  # what adds so little to a float32 may leave it at 0, which is untouched
+_MINUTE = 60_000_000  # microseconds
 _LEAST_WEIGHT = 1e-20  # below it sums could underflow to 0, and nothing is offered for 0
 
 
@@ -32,7 +34,9 @@ class CoVisit:
     to second -> first. Strengths are damped by the popularity of both ends,
     count / (popularity(source) ** source_damping * popularity(target) ** target_damping), and a
     history's score is their sum over its `last` items, each older one weighing `decay` of the next.
-    A log without a clock has no silence: there `session_gap` bounds nothing.
+    A pair counts as much as the event that it leads to weighs, to the power of `event_power`, and
+    half as much for every `half_life` of time between its ends. A log without a clock has no
+    silence: there `session_gap` bounds nothing, and no pair is far apart.
     """
 
     reason: ClassVar[str] = "often chosen with {item}"
@@ -47,6 +51,8 @@ class CoVisit:
     decay: float = 0.8
     neighbours: int = 2000
     session_gap: float | None = None  # minutes of silence that no pair reaches across
+    event_power: float = 0.0  # 0: all events count the same
+    half_life: float | None = None  # minutes; None: time makes no difference
     _links: Links = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +68,10 @@ class CoVisit:
                 raise SettingsError(f"{name} must be between 0 and 2; got {getattr(self, name)}")
         if not 0 <= self.decay <= 1:
             raise SettingsError(f"decay must be between 0 and 1; got {self.decay}")
+        if not 0 <= self.event_power <= 2:
+            raise SettingsError(f"event_power must be between 0 and 2; got {self.event_power}")
+        if self.half_life is not None and not self.half_life > 0:
+            raise SettingsError(f"half_life must be above 0; got {self.half_life}")
         check_gap(self.session_gap)
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
@@ -107,9 +117,9 @@ class CoVisit:
         of_item = ragged.offsets_of(log.item_counts)
         popularity = np.maximum(log.item_counts, 1).astype(np.float32)
         arguments = (
-            of_item, occurrences, log.item_rows, sessions_of(log, self.session_gap), self.window,
-            self.forward, self.backward, popularity**-self.source_damping,
-            popularity**-self.target_damping,
+            of_item, occurrences, log.item_rows, sessions_of(log, self.session_gap),
+            log.weights**self.event_power, log.times, self._fading(log), self.window, self.forward,
+            self.backward, popularity**-self.source_damping, popularity**-self.target_damping,
         )  # fmt: skip
         sizes = np.zeros(len(log.items), np.int64)
         over_rows(_sizes, len(sizes), *arguments, self.neighbours, sizes)
@@ -119,12 +129,18 @@ class CoVisit:
         over_rows(_fill, len(sizes), *arguments, offsets, targets, strengths)
         return Links(offsets, targets, strengths)
 
+    def _fading(self, log: Interactions) -> float:
+        """By which power of 2 a pair counts less per microsecond between its ends."""
+        if self.half_life is None or log.clock != "time":
+            return 0.0
+        return 1 / (self.half_life * _MINUTE)
+
 
 @njit(nogil=True, cache=True)
 def _neighbours(
-    item: int, of_item: Array, occurrences: Array, items: Array, users: Array, window: int,
-    forward: float, backward: float, source_damping: Array, target_damping: Array,
-    sums: Array, touched: Array,
+    item: int, of_item: Array, occurrences: Array, items: Array, users: Array, worths: Array,
+    times: Array, fading: float, window: int, forward: float, backward: float,
+    source_damping: Array, target_damping: Array, sums: Array, touched: Array,
 ) -> int:  # fmt: skip
     """Sum the damped pair weights of one item into `sums`; returns how many items it touched."""
     found = 0
@@ -137,26 +153,31 @@ def _neighbours(
                     continue
                 if users[place] != users[occurrence]:
                     continue
+                if fading > 0:
+                    weight *= 2.0 ** (-fading * abs(times[place] - times[occurrence]))
                 other = items[place]
+                weight *= worths[place] / distance * source_damping[item] * target_damping[other]
+                if weight < _VANISHING:
+                    continue
                 if sums[other] == 0:
                     touched[found] = other
                     found += 1
-                sums[other] += weight / distance * source_damping[item] * target_damping[other]
+                sums[other] += weight
     return found
 
 
 @njit(nogil=True, cache=True)
 def _sizes(
     start: int, stop: int, of_item: Array, occurrences: Array, items: Array, users: Array,
-    window: int, forward: float, backward: float, source_damping: Array, target_damping: Array,
-    limit: int, sizes: Array,
+    worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,
+    source_damping: Array, target_damping: Array, limit: int, sizes: Array,
 ) -> None:  # fmt: skip
     sums = np.zeros(len(sizes), np.float32)
     touched = np.zeros(len(sizes), np.int32)
     for item in range(start, stop):
         found = _neighbours(
-            item, of_item, occurrences, items, users, window, forward, backward, source_damping,
-            target_damping, sums, touched,
+            item, of_item, occurrences, items, users, worths, times, fading, window, forward,
+            backward, source_damping, target_damping, sums, touched,
         )  # fmt: skip
         sums[touched[:found]] = 0
         sizes[item] = min(found, limit)
@@ -165,15 +186,15 @@ def _sizes(
 @njit(nogil=True, cache=True)
 def _fill(
     start: int, stop: int, of_item: Array, occurrences: Array, items: Array, users: Array,
-    window: int, forward: float, backward: float, source_damping: Array, target_damping: Array,
-    offsets: Array, targets: Array, strengths: Array,
+    worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,
+    source_damping: Array, target_damping: Array, offsets: Array, targets: Array, strengths: Array,
 ) -> None:  # fmt: skip
     sums = np.zeros(len(of_item) - 1, np.float32)
     touched = np.zeros(len(of_item) - 1, np.int32)
     for item in range(start, stop):
         found = _neighbours(
-            item, of_item, occurrences, items, users, window, forward, backward, source_damping,
-            target_damping, sums, touched,
+            item, of_item, occurrences, items, users, worths, times, fading, window, forward,
+            backward, source_damping, target_damping, sums, touched,
         )  # fmt: skip
         own = targets[offsets[item] : offsets[item + 1]]
         best = np.empty(len(own), np.float32)

@@ -143,7 +143,7 @@ def _shown_categories(log: Interactions, catalog: Catalog) -> Rows | None:
 def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSettings) -> Evaluation:
     """All windows as one evaluation: users side by side, counts and costs summed.
 
-    What the ranker goes `by`, and the examples, are those of the last window.
+    What the ranker goes by, and the examples, are those of the last window.
     """
     first = seen[0]
     names = [name for name in first.values if all(name in each.values for each in seen)]

@@ -1,5 +1,6 @@
 """CoVisit: what follows what, counted by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,30 @@ def test_forward_alone_reads_one_way() -> None:
 def test_backward_alone_reads_the_other_way() -> None:
     covisit = fitted(log_of([A, B], items=2), window=1, forward=0, backward=0.3, **PLAIN)
     np.testing.assert_allclose(matrix(covisit, 2), [[0, 0], [0.3, 0]], rtol=1e-6)
+
+
+def test_a_pair_counts_as_what_it_leads_to_weighs() -> None:
+    log = replace(log_of([A, B, C], items=3), weights=np.array([1, 4, 9], np.float32))
+    settings = {"window": 1, "backward": 0.5, **PLAIN}
+    by_weight = matrix(fitted(log, event_power=0.5, **settings), 3)
+    np.testing.assert_allclose(by_weight, [[0, 2, 0], [0.5, 0, 3], [0, 1, 0]], rtol=1e-6)
+    assert matrix(fitted(log, **settings), 3)[A, B] == 1
+
+
+def test_a_pair_counts_half_for_every_half_life_between_its_ends() -> None:
+    minutes = np.array([0, 20, 80]) * 60_000_000
+    log = replace(log_of([A, B, C], items=3), times=minutes, clock="time")
+    faded = matrix(fitted(log, window=2, backward=0, half_life=20, **PLAIN), 3)
+    np.testing.assert_allclose(faded, [[0, 1 / 2, 1 / 2 / 16], [0, 0, 1 / 8], [0, 0, 0]], rtol=1e-6)
+    log = replace(log, clock="order")
+    assert matrix(fitted(log, window=2, backward=0, half_life=20, **PLAIN), 3)[A, C] == 0.5
+
+
+def test_what_is_too_long_ago_to_count_is_no_link() -> None:
+    log = replace(log_of([A, B, A, B], items=2), times=np.arange(4) * 10**15, clock="time")
+    covisit = fitted(log, half_life=1, **PLAIN)
+    assert not matrix(covisit, 2).any()
+    assert not covisit.retrieve(sessions([A]), 2, Allowed.everything(1, 2)).filled.any()
 
 
 def test_the_sessions_of_two_users_never_pair() -> None:
