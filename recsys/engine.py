@@ -1,6 +1,7 @@
 """The engine: fitted once, asked for lists many times, saved as a folder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
@@ -11,7 +12,7 @@ import polars as pl
 from recsys import __version__
 from recsys.adaptation import adapted
 from recsys.artifact import check_folder, write_folder
-from recsys.features.arrays import PAD
+from recsys.features.arrays import PAD, Array
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
@@ -23,17 +24,27 @@ from recsys.features.sources import Source as Table
 from recsys.features.text import TextEncoder
 from recsys.features.threads import side_by_side
 from recsys.features.vocabulary import Ids, as_ids
-from recsys.fitted import block_size
+from recsys.final import Final
+from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
-from recsys.parts import make_ranker, make_sources
+from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
+from recsys.rules import Rules
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
-from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
+from recsys.tables import (
+    Asked,
+    Lists,
+    as_table,
+    first_filled,
+    no_table,
+    single_lists,
+    with_trail,
+)
 
 if TYPE_CHECKING:
     from recsys.evaluation.result import Evaluation
@@ -78,13 +89,17 @@ class Engine:
             interactions, catalog, data_dir=data_dir, strict=strict, quarantine=quarantine
         )
         settings, chosen = adapted(self.settings, log, catalog)
+        rules = Rules.of(settings.final.rules, catalog, log)
         catalog = _embedded(catalog, settings, progress)
+        final = Final.of(settings.final, rules, catalog, shown_once(catalog, make_fusion(settings)))
         policy = Policy.of(catalog.available(), log.events, self.settings.events)
+        policy = policy.within(rules.offered)
         if not policy.mask.any():
-            raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
+            why = "unavailable or left out by rules" if rules.names else "unavailable"
+            raise DataError(f"no item may be offered: all {len(catalog):,} are {why}")
         fitted, notes = Fitting(settings, catalog, policy, progress).run(log)
-        self.notes += chosen + notes
-        self._learnt = Learnt(log, catalog, policy, fitted)
+        self.notes += [*chosen, *rules.notes, *notes]
+        self._learnt = Learnt(log, catalog, policy, replace(fitted, final=final))
         return self
 
     def read(
@@ -162,23 +177,31 @@ class Engine:
         note says what is unusual of a list: an unknown user, a list shorter than `k` and why, a
         failed source. Who is offered nothing has one row without an item. The items of `exclude`
         are offered to nobody, and no item of which `where` does not hold: a polars expression over
-        the catalogue's columns, or SQL such as "price < 20 AND category = 'toys'". Raises DataError
-        where k < 1, or where `where` cannot be read or names an unknown column.
+        the catalogue's columns, or SQL such as "price < 20 AND category = 'toys'". Where settings
+        ask anything of the final list, two more columns say which rules put the item where it is,
+        and the probability with which it stands there: rules, propensity. Raises DataError where
+        k < 1, or where `where` cannot be read or names an unknown column, and SettingsError where a
+        list of `k` cannot keep the rules.
         """
         _check_k(k)
         asked = self._asked(users, sessions)
         if not len(asked.ids):
-            return no_table(asked.ids.dtype, self.items.dtype)
+            return no_table(asked.ids.dtype, self.items.dtype, self.learnt.fitted.final is not None)
         return self.answer(asked, k, exclude, where)
 
     def answer(
         self, asked: Asked, k: int, exclude: Ids = (), where: Predicate | None = None
     ) -> pl.DataFrame:
         """As `recommend`, for histories that have been made already."""
+        fitted, catalog = self.learnt.fitted, self.learnt.catalog
+        if fitted.final is not None:
+            fitted.final.check(k)
         lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude, where)))
-        sources = self.learnt.fitted.sources
-        offering = [member.name for member in sources.offering]
-        return as_table(asked, lists, k, offering, sources.retrievers, self.learnt.catalog)
+        offering = [member.name for member in fitted.sources.offering]
+        table = as_table(asked, lists, k, offering, fitted.sources.retrievers, catalog)
+        if fitted.final is None:
+            return table
+        return with_trail(table, asked, lists, fitted.final.names)
 
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
@@ -274,9 +297,10 @@ class Engine:
         if where is not None:
             policy = policy.within(catalog.mask(where))
 
-        def lists(histories: Histories) -> Lists:
+        def lists(block: Asked) -> Lists:
+            histories = block.histories
             allowed = policy.allowed(histories)
-            ranked = fitted.rank(histories, allowed, k)
+            ranked = fitted.rank(histories, allowed, k, keys=_keys(fitted.final, block))
             most = fitted.available(allowed)
             return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
 
@@ -290,10 +314,18 @@ def _check_k(k: int) -> None:
         raise DataError(f"k must be at least 1; got {k}")
 
 
+def _keys(final: Final | None, asked: Asked) -> Array | None:
+    """(b,) what lots hang on; None where there are none."""
+    if final is None or not final.explores:
+        return None
+    return final.keys(asked.ids, asked.histories.now)
+
+
 def _embedded(catalog: Catalog, settings: EngineSettings, progress: Progress) -> Catalog:
-    """The catalogue with its text as vectors, where a source in use reads them."""
-    members = make_sources(settings).members
+    """The catalogue with its text as vectors, where a source in use or diversity reads them."""
+    members, diversity = make_sources(settings).members, settings.final.diversity
     read = any(getattr(member.retriever, "vectors", None) == "text" for member in members)
+    read |= diversity.is_on and diversity.on == "text"
     if not read or not catalog.has_text or "text" in catalog.vectors:
         return catalog
     text = settings.text

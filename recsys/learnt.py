@@ -8,6 +8,7 @@ from typing import Any, Self
 from recsys.adaptation import adapted
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
+from recsys.final import Final
 from recsys.fitted import Fitted, shown_once
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
@@ -15,6 +16,7 @@ from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Sources
+from recsys.rules import Rules
 from recsys.settings import EngineSettings
 
 _ABOUT = "engine.json"
@@ -59,7 +61,8 @@ class Learnt:
         settings = EngineSettings.parse(about["settings"])
         log = Interactions.load(folder / "log")
         catalog = Catalog.load(folder / "catalog").over(log.items)
-        policy = Policy.of(catalog.available(), log.events, settings.events)
+        rules = Rules.of(settings.final.rules, catalog, log)
+        policy = Policy.of(catalog.available(), log.events, settings.events).within(rules.offered)
         unfitted = make_sources(adapted(settings, log, catalog)[0])
         made = {member.name: member for member in unfitted.members}
         mixture = None if about["mixture"] is None else Mixture.of(about["mixture"])
@@ -71,8 +74,9 @@ class Learnt:
         knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
+        final = Final.of(settings.final, rules, catalog, variants)
         return (
-            cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants)),
+            cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants, final)),
             settings,
             about["notes"],
         )

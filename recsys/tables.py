@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
-from recsys.fitted import Ranked
+from recsys.ranked import Ranked, Trail
 from recsys.reasons import because, sentences
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever
@@ -23,10 +24,12 @@ class Asked:
     histories: Histories  # (b)
     remarks: pl.Series  # (b,) such as "unknown user"; null where there is nothing to say
 
-    def blocks(self, size: int) -> Iterator[Histories]:
-        """The histories in order, `size` at a time."""
+    def blocks(self, size: int) -> Iterator["Asked"]:
+        """Who asks in order, `size` at a time."""
         for start in range(0, len(self.ids), size):
-            yield self.histories.take(np.arange(start, min(start + size, len(self.ids))))
+            ids = self.ids[start : start + size]
+            histories = self.histories.take(np.arange(start, start + len(ids)))
+            yield Asked(ids, histories, self.remarks[start : start + size])
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Lists:
     past: Rows  # (b, k)
     available: Array  # (b,) how many items might have been offered
     failed: tuple[str | None, ...]  # (b,) the sources that could not answer
+    trail: Trail | None = None  # (b, k) where settings ask anything of the final list
 
     @classmethod
     def of(
@@ -63,6 +67,7 @@ class Lists:
             past=_wide(past, k, PAD),
             available=available,
             failed=(failed,) * len(candidates),
+            trail=None if ranked.trail is None else _wide_trail(ranked.trail, k),
         )
 
     @classmethod
@@ -80,11 +85,28 @@ class Lists:
             past=whole("past"),
             available=whole("available"),
             failed=tuple(failed for part in parts for failed in part.failed),
+            trail=_joined_trail([part.trail for part in parts if part.trail is not None]),
         )
 
 
 def _wide(values: Array, k: int, fill: float) -> Array:
     return np.pad(values, [(0, 0), (0, k - values.shape[1])], constant_values=fill)
+
+
+def _wide_trail(trail: Trail, k: int) -> Trail:
+    rules, propensity = _wide(trail.rules, k, 0), _wide(trail.propensity, k, 1)
+    return Trail(rules, propensity, trail.unmet, trail.held)
+
+
+def _joined_trail(parts: Sequence[Trail]) -> Trail | None:
+    if not parts:
+        return None
+    return Trail(
+        np.concatenate([part.rules for part in parts]),
+        np.concatenate([part.propensity for part in parts]),
+        np.concatenate([part.unmet for part in parts]),
+        np.concatenate([part.held for part in parts]),
+    )
 
 
 def as_table(
@@ -117,8 +139,46 @@ def as_table(
     return table
 
 
+def with_trail(
+    table: pl.DataFrame, asked: Asked, lists: Lists, names: Sequence[str]
+) -> pl.DataFrame:
+    """The table of `as_table` with what the final stage did to each item; `names` are of its rules.
+
+    A pinned item that no source offered has no score, and the note names rules that are not met.
+    """
+    if lists.trail is None:
+        raise ValueError("these lists have no trail")
+    shown = lists.items != PAD
+    shown[:, 0] = True
+    owner, _ = np.nonzero(shown)
+    there = pl.col("item_id").is_not_null()
+    return table.with_columns(
+        pl.when(pl.col("score").is_finite()).then("score").alias("score"),
+        _noted(table["note"], _unmet(lists.trail.unmet, names).gather(owner)),
+        _names(lists.trail.rules[shown], names).alias("rules"),
+        pl.when(there).then(pl.Series("propensity", lists.trail.propensity[shown])),
+    )
+
+
+def _unmet(bits: Array, names: Sequence[str]) -> pl.Series:
+    """(b,) the rules for which a list has too few candidates, in words."""
+    unmet = _names(bits, names)
+    said = pl.DataFrame({"unmet": unmet}).select(
+        pl.when(pl.col("unmet").list.len() > 0).then(
+            pl.format("too few candidates for {}", pl.col("unmet").list.join(", "))
+        )
+    )
+    return said.to_series()
+
+
+def _noted(note: pl.Series, more: pl.Series) -> pl.Series:
+    parts = pl.DataFrame({"note": note, "more": more})
+    both = pl.concat_str("note", "more", separator="; ", ignore_nulls=True)
+    return parts.select(pl.when(both != "").then(both).alias("note")).to_series()
+
+
 def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
-    """(n,) the names of the sources that offered each item."""
+    """(n,) the names that the bits of each code stand for."""
     found, place = np.unique(offered, return_inverse=True)
     names = [[name for bit, name in enumerate(sources) if code >> bit & 1] for code in found]
     return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
@@ -136,12 +196,15 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
             "short": short,
             "length": lengths,
             "available": lists.available,
+            "held": np.zeros(len(lengths), bool) if lists.trail is None else lists.trail.held,
             "failed": pl.Series(lists.failed, dtype=pl.String),
         }
     )
     stock = "stock, policy and conditions leave {} to offer"
     offered = pl.format("{} of {} items: ", pl.col("length"), pl.lit(k)) + (
-        pl.when(pl.col("length") < pl.col("available"))
+        pl.when("held")
+        .then(pl.lit("rules hold back all others that the sources found"))
+        .when(pl.col("length") < pl.col("available"))
         .then(pl.lit("the sources found no more"))
         .otherwise(pl.format(stock, pl.col("available")))
     )
@@ -155,8 +218,9 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
     return parts.select(pl.when(said != "").then(said).alias("note")).to_series()
 
 
-def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
-    """The table of nobody's lists."""
+def no_table(users: pl.DataType, items: pl.DataType, trail: bool = False) -> pl.DataFrame:
+    """The table of nobody's lists, with or without the columns of `with_trail`."""
+    more: dict[str, Any] = {"rules": pl.List(pl.String), "propensity": pl.Float32} if trail else {}
     return pl.DataFrame(
         schema={
             "user_id": users,
@@ -166,6 +230,7 @@ def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
             "sources": pl.List(pl.String),
             "reason": pl.String,
             "note": pl.String,
+            **more,
         }
     )
 

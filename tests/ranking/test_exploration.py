@@ -1,0 +1,88 @@
+"""Places by lot: the probabilities that are said are those that happen."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.features.arrays import PAD, Array
+from recsys.ranking.exploration import drawn, lots, mixed, probabilities, uniform
+from recsys.ranking.rules import Caps
+
+NO_CAPS = Caps(np.zeros((0, 40), np.int32), np.zeros(0, np.int64))
+
+
+def keys(n: int, seed: int = 0) -> Array:
+    return mixed(np.arange(n, dtype=np.uint64) + np.uint64(seed))
+
+
+def dealt(items: Array, on: list[int], caps: Caps, slots: int, depth: int = 100) -> Array:
+    return lots(items, items != PAD, np.array([on], np.int32), caps, slots, depth)
+
+
+def test_candidates_behind_the_list_are_dealt_out() -> None:
+    items = np.arange(8, dtype=np.int32)[None]
+    assert dealt(items, [0, 2], NO_CAPS, 2).tolist() == [[PAD, 0, PAD, 1, 0, 1, 0, 1]]
+    assert dealt(items, [0, 2], NO_CAPS, 2, depth=3).tolist() == [
+        [PAD, 0, PAD, 1, 0, PAD, PAD, PAD]
+    ]
+
+
+def test_lots_never_pass_a_cap_together() -> None:
+    values = np.array([[0, 1, 1, 1, 0, 0, 2, PAD]], np.int32)
+    caps = Caps(values, np.array([2], np.int64))
+    items = np.arange(8, dtype=np.int32)[None]
+    # Of value 0 one is on the list, so one lot may hold it; of value 1 both may.
+    assert dealt(items, [0], caps, 2).tolist() == [[PAD, 0, 1, 0, 1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("temperature", [None, 0.5, 2.0])
+def test_what_is_said_is_what_happens(temperature: float | None) -> None:
+    draws, slots = 40_000, 3
+    items = np.arange(11, dtype=np.int32)[None]
+    logits = np.linspace(2, -2, 11, dtype=np.float32)[None]
+    own = dealt(items, [0, 1], NO_CAPS, slots)
+    chances = probabilities(own, logits, slots, temperature)
+    np.testing.assert_allclose(chances.sum(axis=2), 1)
+    result = drawn(np.repeat(chances, draws, axis=0), keys(draws))
+    for slot in range(slots):
+        seen = np.bincount(result.columns[:, slot], minlength=11) / draws
+        error = np.sqrt(chances[0, slot] * (1 - chances[0, slot]) / draws)
+        assert (np.abs(seen - chances[0, slot]) <= 4 * error + 1e-12).all()
+    said = np.take_along_axis(chances[0], result.columns.T, axis=1).T
+    np.testing.assert_allclose(result.propensity, said, rtol=1e-6)
+    assert all(len(set(row)) == slots for row in result.columns.tolist())
+    # One lot tells nothing of another.
+    together = np.corrcoef(result.columns.T)
+    assert np.abs(together - np.eye(slots)).max() < 0.03
+
+
+def test_a_softmax_prefers_high_scores_and_even_ones_are_even() -> None:
+    own = np.array([[0, 0, PAD]], np.int32)
+    logits = np.array([[np.log(3), 0, 9]], np.float32)
+    np.testing.assert_allclose(probabilities(own, logits, 1, 1.0)[0, 0], [0.75, 0.25, 0])
+    np.testing.assert_allclose(probabilities(own, logits, 1, None)[0, 0], [0.5, 0.5, 0])
+
+
+def test_an_empty_lot_gives_nothing() -> None:
+    own = np.array([[0, PAD]], np.int32)
+    result = drawn(probabilities(own, np.zeros((1, 2), np.float32), 2, 1.0), keys(1))
+    assert result.columns.tolist() == [[0, PAD]]
+    assert result.propensity.tolist() == [[1, 1]]
+
+
+@given(st.integers(0, 10_000))
+def test_a_key_decides_alone(seed: int) -> None:
+    """The same list whatever stands beside it in a block."""
+    chances = np.full((5, 2, 4), 0.25)
+    whole = drawn(chances, keys(5, seed))
+    alone = drawn(chances[:1], keys(5, seed)[3:4])
+    assert whole.columns[3].tolist() == alone.columns[0].tolist()
+
+
+def test_uniform_is_even_and_below_1() -> None:
+    values = uniform(keys(50_000))
+    assert values.min() >= 0
+    assert values.max() < 1
+    counts = np.bincount((values * 10).astype(int), minlength=10)
+    assert np.abs(counts - 5_000).max() < 4 * np.sqrt(5_000)
