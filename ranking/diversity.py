@@ -42,7 +42,7 @@ def relevance(logits: Floats) -> Floats:
     most = np.where(known, logits, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     span = np.where(most > least, most - least, 1)
     scaled = (np.where(known, logits, 0) - least) / span
-    return np.where(known, scaled, -np.inf).astype(np.float32)
+    return np.asarray(np.where(known, scaled, -np.inf), np.float32)
 
 
 def cosines(vectors: Floats, items: Rows) -> Floats:

@@ -9,9 +9,6 @@ from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.threads import over_rows
 from recsys.ranking.rules import Caps, count
 
-MOST_SLOTS = 60
-"""Places given by lot at the most: the lots that hold a value are one bit each of an int64."""
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -74,6 +71,16 @@ def drawn(chances: Array, keys: Array) -> Drawn:
         np.where(empty, PAD, columns).astype(np.int32),
         np.where(empty, 1, propensity).astype(np.float32),
     )
+
+
+def placed(columns: Rows, lots: Drawn) -> tuple[Rows, Floats]:
+    """Lists (b, k) with the lots at their last empty places, and the propensity of each place."""
+    columns, propensity = columns.copy(), np.ones(columns.shape, np.float32)
+    slots = lots.columns.shape[1]
+    empty = np.argsort(columns == PAD, axis=1, kind="stable")[:, columns.shape[1] - slots :]
+    np.put_along_axis(columns, empty, lots.columns, axis=1)
+    np.put_along_axis(propensity, empty, lots.propensity, axis=1)
+    return columns, propensity
 
 
 def mixed(keys: Array) -> Array:

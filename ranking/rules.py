@@ -1,5 +1,6 @@
 """The filling of lists under rules: pinned places, caps per value, and least numbers of a kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,14 @@ class Caps:
 
     values: Rows  # (c, items) PAD: no value, and no cap
     most: Array  # (c,)
+    width: int  # values of the column that has the most
 
-    @property
-    def width(self) -> int:
-        """How many values the column of the most values has."""
-        return int(self.values.max(initial=PAD)) + 1
+    @classmethod
+    def of(cls, caps: Sequence[tuple[Rows, int]], items: int) -> "Caps":
+        """Of columns (items,) of codes, each with the most of one value."""
+        values = np.array([codes for codes, _ in caps], np.int32).reshape(len(caps), items)
+        most = np.array([most for _, most in caps], np.int64)
+        return cls(values, most, int(values.max(initial=PAD)) + 1)
 
 
 @dataclass(frozen=True)

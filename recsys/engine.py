@@ -36,15 +36,7 @@ from recsys.retrieval.sources import named
 from recsys.rules import Rules
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
-from recsys.tables import (
-    Asked,
-    Lists,
-    as_table,
-    first_filled,
-    no_table,
-    single_lists,
-    with_trail,
-)
+from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
 
 if TYPE_CHECKING:
     from recsys.evaluation.result import Evaluation
@@ -190,18 +182,22 @@ class Engine:
         return self.answer(asked, k, exclude, where)
 
     def answer(
-        self, asked: Asked, k: int, exclude: Ids = (), where: Predicate | None = None
+        self,
+        asked: Asked,
+        k: int,
+        exclude: Ids = (),
+        where: Predicate | None = None,
+        explore: bool = True,
     ) -> pl.DataFrame:
-        """As `recommend`, for histories that have been made already."""
+        """As `recommend`, for histories that have been made already, with places by lot or none."""
         fitted, catalog = self.learnt.fitted, self.learnt.catalog
         if fitted.final is not None:
             fitted.final.check(k)
-        lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude, where)))
+        depth = min(k, len(self.items))
+        lists = Lists.joined(list(self._lists(asked, depth, exclude, where, explore)))
         offering = [member.name for member in fitted.sources.offering]
-        table = as_table(asked, lists, k, offering, fitted.sources.retrievers, catalog)
-        if fitted.final is None:
-            return table
-        return with_trail(table, asked, lists, fitted.final.names)
+        rules = () if fitted.final is None else fitted.final.names
+        return as_table(asked, lists, k, offering, fitted.sources.retrievers, catalog, rules)
 
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
@@ -287,7 +283,7 @@ class Engine:
         return Asked(ids, histories, said.gather(known))
 
     def _lists(
-        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None
+        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None, explore: bool
     ) -> Iterator[Lists]:
         """The lists of each block of those who ask."""
         fitted, catalog, policy = self.learnt.fitted, self.learnt.catalog, self.learnt.policy
@@ -300,7 +296,8 @@ class Engine:
         def lists(block: Asked) -> Lists:
             histories = block.histories
             allowed = policy.allowed(histories)
-            ranked = fitted.rank(histories, allowed, k, keys=_keys(fitted.final, block))
+            keys = _keys(fitted.final, block) if explore else None
+            ranked = fitted.rank(histories, allowed, k, keys=keys)
             most = fitted.available(allowed)
             return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
 

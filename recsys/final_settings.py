@@ -7,8 +7,6 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from recsys.features.errors import SettingsError
 from recsys.features.settings import Settings
-from recsys.ranking.diversity import Method
-from recsys.ranking.exploration import MOST_SLOTS
 
 DIVERSITY, EXPLORED = "diversity", "explored"
 """What the trail calls the steps that are no rules."""
@@ -112,7 +110,7 @@ AnyRule = Annotated[Pin | Boost | Cap | Price | Block | New, Field(discriminator
 class Diversity(Settings):
     """How much the order is to be unlike within itself; see `ranking/diversity.py`."""
 
-    method: Literal["none"] | Method = "none"
+    method: Literal["none", "mmr", "dpp"] = "none"
     strength: float = Field(default=0.3, ge=0, le=1)
     """0 is the ranker's order, at 1 scores count for nothing."""
     on: str = "auto"
@@ -129,7 +127,7 @@ class Diversity(Settings):
 class Exploration(Settings):
     """Places given by lot, the last ones of a list; see `ranking/exploration.py`."""
 
-    slots: int = Field(default=0, ge=0, le=MOST_SLOTS)
+    slots: int = Field(default=0, ge=0, le=60)  # the lots that hold a value are bits of an int64
     depth: int = Field(default=50, ge=1)
     """How many of the candidates behind the list the lots are drawn from."""
     draw: Literal["softmax", "uniform"] = "softmax"
@@ -186,7 +184,9 @@ def _check_prices(bands: Sequence[Price]) -> None:
 def _check_pins(rules: Sequence[Rule]) -> None:
     """Of pins and blocks whose items are known without a catalogue."""
     pins = [rule for rule in rules if isinstance(rule, Pin) and rule.where is None]
-    placed = [(pin.called, item, pin.place + n) for pin in pins for n, item in enumerate(pin.items)]
+    placed: list[tuple[str, Id, int]] = [
+        (pin.called, item, pin.place + n) for pin in pins for n, item in enumerate(pin.items)
+    ]
     check_places(placed)
     for block in rules:
         if isinstance(block, Block) and block.where is None:

@@ -94,6 +94,15 @@ class Rules:
         made._check_pins_within_caps()
         return made
 
+    def raised(self) -> Floats | None:
+        """(items,) what all boosts together add to the score of each item; None without any."""
+        if not self.boosts:
+            return None
+        total = np.zeros(len(self.offered), np.float32)
+        for boost in self.boosts:
+            total[boost.items] += np.float32(boost.added)
+        return total
+
     def check(self, k: int, slots: int) -> None:
         """Raise SettingsError where lists of `k`, `slots` of them by lot, cannot keep the rules."""
         for pin in self.pins:
@@ -270,14 +279,6 @@ class _Reading:
         np.minimum.at(first, self.log.item_rows, self.log.times)
         lately: Mask = first >= end - rule.days * _DAY
         return np.asarray(new | lately, np.bool_)
-
-
-def added(boosts: Sequence[Boosted], items: int) -> Floats:
-    """(items,) what all boosts together add to the score of each item."""
-    total = np.zeros(items, np.float32)
-    for boost in boosts:
-        total[boost.items] += np.float32(boost.added)
-    return total
 
 
 def moved(boost: Boosted, items: Rows, before: Array) -> Mask:

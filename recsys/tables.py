@@ -116,8 +116,12 @@ def as_table(
     sources: Sequence[str],
     retrievers: Sequence[Retriever],
     catalog: Catalog,
+    rules: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """The lists of everybody who asked; `k` items were asked for, `sources` offered them."""
+    """The lists of everybody who asked; `k` items were asked for, `sources` offered them.
+
+    `rules` are what the bits of a trail stand for, where lists have one.
+    """
     shown = lists.items != PAD
     shown[:, 0] = True  # who is offered nothing has one row to say so
     owner, place = np.nonzero(shown)
@@ -136,27 +140,22 @@ def as_table(
     if (items == PAD).any():
         there = pl.col("item_id").is_not_null()
         table = table.with_columns(pl.when(there).then(pl.col("rank", "score")))
-    return table
+    return table if lists.trail is None else _with_trail(table, lists.trail, owner, place, rules)
 
 
-def with_trail(
-    table: pl.DataFrame, asked: Asked, lists: Lists, names: Sequence[str]
+def _with_trail(
+    table: pl.DataFrame, trail: Trail, owner: Array, place: Array, names: Sequence[str]
 ) -> pl.DataFrame:
-    """The table of `as_table` with what the final stage did to each item; `names` are of its rules.
+    """The table with what the final stage did to each item, at `place` (n,) of the list `owner`.
 
     A pinned item that no source offered has no score, and the note names rules that are not met.
     """
-    if lists.trail is None:
-        raise ValueError("these lists have no trail")
-    shown = lists.items != PAD
-    shown[:, 0] = True
-    owner, _ = np.nonzero(shown)
     there = pl.col("item_id").is_not_null()
     return table.with_columns(
         pl.when(pl.col("score").is_finite()).then("score").alias("score"),
-        _noted(table["note"], _unmet(lists.trail.unmet, names).gather(owner)),
-        _names(lists.trail.rules[shown], names).alias("rules"),
-        pl.when(there).then(pl.Series("propensity", lists.trail.propensity[shown])),
+        _noted(table["note"], _unmet(trail.unmet, names).gather(owner)),
+        _names(trail.rules[owner, place], names).alias("rules"),
+        pl.when(there).then(pl.Series("propensity", trail.propensity[owner, place])),
     )
 
 
@@ -219,7 +218,7 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
 
 
 def no_table(users: pl.DataType, items: pl.DataType, trail: bool = False) -> pl.DataFrame:
-    """The table of nobody's lists, with or without the columns of `with_trail`."""
+    """The table of nobody's lists, with or without the columns of a trail."""
     more: dict[str, Any] = {"rules": pl.List(pl.String), "propensity": pl.Float32} if trail else {}
     return pl.DataFrame(
         schema={

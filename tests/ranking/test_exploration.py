@@ -6,10 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.features.arrays import PAD, Array
-from recsys.ranking.exploration import drawn, lots, mixed, probabilities, uniform
+from recsys.ranking.exploration import (
+    Drawn,
+    drawn,
+    lots,
+    mixed,
+    placed,
+    probabilities,
+    uniform,
+)
 from recsys.ranking.rules import Caps
 
-NO_CAPS = Caps(np.zeros((0, 40), np.int32), np.zeros(0, np.int64))
+NO_CAPS = Caps.of([], 40)
 
 
 def keys(n: int, seed: int = 0) -> Array:
@@ -29,8 +37,7 @@ def test_candidates_behind_the_list_are_dealt_out() -> None:
 
 
 def test_lots_never_pass_a_cap_together() -> None:
-    values = np.array([[0, 1, 1, 1, 0, 0, 2, PAD]], np.int32)
-    caps = Caps(values, np.array([2], np.int64))
+    caps = Caps.of([(np.array([0, 1, 1, 1, 0, 0, 2, PAD], np.int32), 2)], 8)
     items = np.arange(8, dtype=np.int32)[None]
     # Of value 0 one is on the list, so one lot may hold it; of value 1 both may.
     assert dealt(items, [0], caps, 2).tolist() == [[PAD, 0, 1, 0, 1, 1, 0, 0]]
@@ -69,6 +76,13 @@ def test_an_empty_lot_gives_nothing() -> None:
     result = drawn(probabilities(own, np.zeros((1, 2), np.float32), 2, 1.0), keys(1))
     assert result.columns.tolist() == [[0, PAD]]
     assert result.propensity.tolist() == [[1, 1]]
+
+
+def test_lots_take_the_last_empty_places() -> None:
+    won = Drawn(np.array([[8, 9]], np.int32), np.array([[0.5, 0.25]], np.float32))
+    columns, propensity = placed(np.array([[3, PAD, PAD, 4, PAD, 5]], np.int32), won)
+    assert columns.tolist() == [[3, PAD, 8, 4, 9, 5]]
+    assert propensity.tolist() == [[1, 1, 0.5, 1, 0.25, 1]]
 
 
 @given(st.integers(0, 10_000))

@@ -8,7 +8,7 @@ from recsys.features.arrays import PAD, Array
 from recsys.ranking.rules import Caps, Least, filled
 
 ITEMS = 12
-NO_CAPS = Caps(np.zeros((0, ITEMS), np.int32), np.zeros(0, np.int64))
+NO_CAPS = Caps.of([], ITEMS)
 NO_LEAST = Least(np.zeros((0, ITEMS), bool), np.zeros(0, np.int64))
 
 
@@ -27,9 +27,10 @@ def kinds(*marked: set[int], need: list[int]) -> Least:
 
 def brands(*most: int) -> Caps:
     """Caps on item % 3, item % 4 and so on; item 0 has no value."""
-    values = np.array([np.arange(ITEMS) % (3 + n) for n in range(len(most))], np.int32)
-    values[:, 0] = PAD
-    return Caps(values, np.array(most, np.int64))
+    columns = [np.where(np.arange(ITEMS) == 0, PAD, np.arange(ITEMS) % (3 + n)) for n in (0, 1)]
+    return Caps.of(
+        [(own.astype(np.int32), n) for own, n in zip(columns, most, strict=False)], ITEMS
+    )
 
 
 def test_without_rules_the_first_are_taken() -> None:
