@@ -62,7 +62,8 @@ def shared_labels(codes: Rows, items: Rows) -> Floats:
     for column in codes:
         own = np.where(items == PAD, PAD, column[items])
         shares += (own[:, :, None] == own[:, None, :]) & (own != PAD)[:, :, None]
-    return shares / np.float32(len(codes))
+    shares /= len(codes)
+    return shares
 
 
 @njit(nogil=True, cache=True)

@@ -100,7 +100,7 @@ class Final:
         need = np.array([rule.need(k) for rule in self.rules.fresh], np.int64)
         full = filled(order.items, pinned, self.caps, Least(self.fresh, need), slots)
         order, columns = self._traced(order, full, pinned), full.columns
-        propensity = np.ones(columns.shape, np.float32)
+        propensity: Floats = np.ones(columns.shape, np.float32)
         if keys is not None and slots:
             lots = self._lots(order, columns, keys)
             order = order.put(len(self.names) - 1, order.holds(lots.columns))

@@ -184,9 +184,10 @@ def _check_prices(bands: Sequence[Price]) -> None:
 def _check_pins(rules: Sequence[Rule]) -> None:
     """Of pins and blocks whose items are known without a catalogue."""
     pins = [rule for rule in rules if isinstance(rule, Pin) and rule.where is None]
-    placed: list[tuple[str, Id, int]] = [
-        (pin.called, item, pin.place + n) for pin in pins for n, item in enumerate(pin.items)
-    ]
+    placed: list[tuple[str, Id, int]] = []
+    for pin in pins:
+        ids: Sequence[Id] = pin.items
+        placed += [(pin.called, item, pin.place + n) for n, item in enumerate(ids)]
     check_places(placed)
     for block in rules:
         if isinstance(block, Block) and block.where is None:

@@ -1,6 +1,7 @@
 """The final list in an engine: rules, diversity, places by lot, and what is said of them."""
 
 import ast
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,7 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
 
+from recsys.cli import app
 from recsys.engine import Engine
 from recsys.evaluation.answers import TWO_STAGE, ask
 from recsys.evaluation.held import Held
@@ -33,6 +36,7 @@ from tests.shops import (
     small_shop,
 )
 
+LOTS = {"exploration": {"slots": 3, "depth": 12, "seed": 5}}
 COLUMNS = ["user_id", "item_id", "rank", "score", "sources", "reason", "note"]
 
 
@@ -164,6 +168,28 @@ def test_boosts_multiply_odds_and_are_named_where_they_moved_something() -> None
     assert set(lists.filter(pl.col("rules").list.len() > 0)["category"]) == {category}
 
 
+@pytest.mark.parametrize(
+    "final",
+    [
+        {"rules": [{"kind": "cap", "column": "brand", "most": 1}]},
+        {"rules": [{"kind": "boost", "where": "price < 30", "factor": 2.0}]},
+        {"rules": [{"kind": "boost", "where": "price < 30", "factor": 0.5}]},
+        {"rules": [{"kind": "new", "share": 0.3, "days": 60.0}]},
+        {"rules": [{"kind": "pin", "items": ["sku-00000"], "place": 3}]},
+        {"diversity": {"method": "mmr"}},
+        {"diversity": {"method": "dpp", "on": "categories"}},
+        LOTS,
+    ],
+)
+def test_what_changed_a_list_is_in_its_trail(final: dict[str, Any]) -> None:
+    plain = listed(fitted_engine().recommend(fitted_engine().users, k=7))
+    lists = with_final(final).recommend(fitted_engine().users, k=7)
+    named = dict(lists.group_by("user_id").agg((pl.col("rules").list.len() > 0).any()).iter_rows())
+    changed = [user for user, items in listed(lists).items() if items != plain[user]]
+    assert len(changed) > 20
+    assert all(named[user] for user in changed)
+
+
 def test_what_overtakes_a_demoted_item_has_the_rule_in_its_trail() -> None:
     category = goods(fitted_engine().recommend(users(), k=10))["category"].mode()[0]
     rule = {"kind": "boost", "name": "less", "where": f"category = '{category}'", "factor": 0.01}
@@ -231,9 +257,6 @@ def test_diversity_makes_lists_more_diverse(method: str, on: str) -> None:
     first = lists.filter(pl.col("rank") == 1)["item_id"]
     assert (first == plain.filter(pl.col("rank") == 1)["item_id"]).all()
     assert lists["rules"].list.contains("diversity").any()
-
-
-LOTS = {"exploration": {"slots": 3, "depth": 12, "seed": 5}}
 
 
 def test_lots_are_the_same_for_the_same_user_and_seed() -> None:
@@ -323,7 +346,42 @@ def test_what_is_evaluated_is_what_is_served_but_for_lots() -> None:
         assert len(set(shown)) == len(shown) > k
 
 
-TWO_GOODS = pl.DataFrame(
+def test_an_evaluation_runs_with_all_of_it() -> None:
+    final = {
+        "rules": [
+            {"kind": "pin", "items": in_stock(1), "place": 2},
+            {"kind": "new", "share": 0.1, "days": 30.0},
+            {"kind": "cap", "column": "brand", "most": 2},
+        ],
+        "diversity": {"method": "dpp"},
+        **LOTS,
+    }
+    evaluation = {"protocol": "time", "share": 0.1, "k": 10, "at": (5, 20)}
+    engine = Engine(quick_settings(final=final, evaluation=evaluation))
+    told = engine.evaluate(small_shop().events, small_shop().items)
+    assert told.systems["two-stage"]["ndcg@20"] > 0
+    assert told.systems["two-stage"] != told.systems["fused"]
+    for example in told.examples:
+        assert all("explored" not in row.get("rules", ()) for row in example["list"])
+        assert len({row["item_id"] for row in example["list"]}) == len(example["list"])
+
+
+def test_the_command_line_shows_what_rules_did(tmp_path: Path) -> None:
+    pinned = in_stock(1)
+    with_final({"rules": [{"kind": "pin", "items": pinned}], **LOTS}).save(tmp_path / "engine")
+    command = ["recommend", str(tmp_path / "engine"), "--users", users(1)[0], "-k", "6"]
+    CliRunner().invoke(app, [*command, "--json", str(tmp_path / "lists.json")])
+    (own,) = json.loads((tmp_path / "lists.json").read_text())["lists"]
+    assert own["items"][0]["item_id"] == pinned[0]
+    assert own["items"][0]["rules"] == ["pin"]
+    assert own["items"][-1]["rules"] == ["explored"]
+    assert own["items"][-1]["propensity"] < 1
+    shown = CliRunner().invoke(app, command).stdout
+    assert "propensity" in shown
+    assert "explored" in shown
+
+
+SIX_GOODS = pl.DataFrame(
     {"item_id": list("abcdef"), "brand": list("xxyyzz"), "price": [1.0, 2, 3, 4, 5, 6]}
 )
 
@@ -333,7 +391,7 @@ def contradictions(rules: Sequence[dict[str, Any]], k: int = 4, **more: Any) -> 
     settings = ordered_settings(
         catalog={"category": "brand", "price": "price"}, final={"rules": list(rules), **more}
     )
-    engine = Engine(settings).fit(orders({"ann": "abc", "bob": "bcd"}), TWO_GOODS)
+    engine = Engine(settings).fit(orders({"ann": "abc", "bob": "bcd"}), SIX_GOODS)
     engine.recommend(["bob"], k=k)
     return engine
 
