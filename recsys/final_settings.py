@@ -19,13 +19,14 @@ ItemIds = tuple[str, ...] | tuple[int, ...]
 class Rule(Settings):
     """One rule; the trail of an item calls it by its name."""
 
+    kind: str
     name: str = ""
     """By default its kind, and of a cap its column too."""
 
     @property
     def called(self) -> str:
         """Its name, or what stands for it."""
-        return self.name or str(getattr(self, "kind", ""))
+        return self.name or self.kind
 
 
 class _Selecting(Rule):

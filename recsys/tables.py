@@ -67,7 +67,7 @@ class Lists:
             past=_wide(past, k, PAD),
             available=available,
             failed=(failed,) * len(candidates),
-            trail=None if ranked.trail is None else _wide_trail(ranked.trail, k),
+            trail=None if ranked.trail is None else ranked.trail.wide(k),
         )
 
     @classmethod
@@ -85,28 +85,12 @@ class Lists:
             past=whole("past"),
             available=whole("available"),
             failed=tuple(failed for part in parts for failed in part.failed),
-            trail=_joined_trail([part.trail for part in parts if part.trail is not None]),
+            trail=Trail.joined([part.trail for part in parts if part.trail is not None]),
         )
 
 
 def _wide(values: Array, k: int, fill: float) -> Array:
     return np.pad(values, [(0, 0), (0, k - values.shape[1])], constant_values=fill)
-
-
-def _wide_trail(trail: Trail, k: int) -> Trail:
-    rules, propensity = _wide(trail.rules, k, 0), _wide(trail.propensity, k, 1)
-    return Trail(rules, propensity, trail.unmet, trail.held)
-
-
-def _joined_trail(parts: Sequence[Trail]) -> Trail | None:
-    if not parts:
-        return None
-    return Trail(
-        np.concatenate([part.rules for part in parts]),
-        np.concatenate([part.propensity for part in parts]),
-        np.concatenate([part.unmet for part in parts]),
-        np.concatenate([part.held for part in parts]),
-    )
 
 
 def as_table(
@@ -134,7 +118,7 @@ def as_table(
             "score": lists.scores[shown],
             "sources": _names(lists.offered[shown], sources),
             "reason": sentences(codes, past, retrievers, catalog.titles()),
-            "note": _notes(asked, lists, k).gather(owner),
+            "note": _notes(asked, lists, k, rules).gather(owner),
         }
     )
     if (items == PAD).any():
@@ -148,32 +132,15 @@ def _with_trail(
 ) -> pl.DataFrame:
     """The table with what the final stage did to each item, at `place` (n,) of the list `owner`.
 
-    A pinned item that no source offered has no score, and the note names rules that are not met.
+    A pinned item that no source offered has no score.
     """
-    there = pl.col("item_id").is_not_null()
     return table.with_columns(
         pl.when(pl.col("score").is_finite()).then("score").alias("score"),
-        _noted(table["note"], _unmet(trail.unmet, names).gather(owner)),
         _names(trail.rules[owner, place], names).alias("rules"),
-        pl.when(there).then(pl.Series("propensity", trail.propensity[owner, place])),
+        pl.when(pl.col("item_id").is_not_null())
+        .then(pl.Series(trail.propensity[owner, place]))
+        .alias("propensity"),
     )
-
-
-def _unmet(bits: Array, names: Sequence[str]) -> pl.Series:
-    """(b,) the rules for which a list has too few candidates, in words."""
-    unmet = _names(bits, names)
-    said = pl.DataFrame({"unmet": unmet}).select(
-        pl.when(pl.col("unmet").list.len() > 0).then(
-            pl.format("too few candidates for {}", pl.col("unmet").list.join(", "))
-        )
-    )
-    return said.to_series()
-
-
-def _noted(note: pl.Series, more: pl.Series) -> pl.Series:
-    parts = pl.DataFrame({"note": note, "more": more})
-    both = pl.concat_str("note", "more", separator="; ", ignore_nulls=True)
-    return parts.select(pl.when(both != "").then(both).alias("note")).to_series()
 
 
 def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
@@ -183,11 +150,14 @@ def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
     return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
 
 
-def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
+def _notes(asked: Asked, lists: Lists, k: int, rules: Sequence[str]) -> pl.Series:
     """(b,) what is unusual of each list; null where nothing is."""
     lengths = (lists.items != PAD).sum(axis=1)
     short = lengths < k
-    if not short.any() and not any(lists.failed) and asked.remarks.null_count() == len(asked.ids):
+    none = np.zeros(len(lengths), np.int64)
+    unmet, held = (none, none) if lists.trail is None else (lists.trail.unmet, lists.trail.held)
+    usual = not (short.any() or unmet.any() or any(lists.failed))
+    if usual and asked.remarks.null_count() == len(asked.ids):
         return asked.remarks
     parts = pl.DataFrame(
         {
@@ -195,7 +165,8 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
             "short": short,
             "length": lengths,
             "available": lists.available,
-            "held": np.zeros(len(lengths), bool) if lists.trail is None else lists.trail.held,
+            "held": held.astype(bool),
+            "unmet": _names(unmet, rules).list.join(", ").replace("", None),
             "failed": pl.Series(lists.failed, dtype=pl.String),
         }
     )
@@ -211,6 +182,7 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
         pl.col("remark"),
         pl.when("short").then(offered),
         pl.concat_str(pl.lit("failed sources: "), "failed"),
+        pl.concat_str(pl.lit("too few candidates for "), "unmet"),
         separator="; ",
         ignore_nulls=True,
     )

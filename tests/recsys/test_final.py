@@ -122,6 +122,17 @@ def test_pins_stand_at_their_places_unless_they_may_not_be_offered() -> None:
     assert found["score"].is_null().any()  # no source had offered it to some
 
 
+def test_a_condition_keeps_some_of_the_pinned_items() -> None:
+    price = dict(small_shop().items.select("item_id", "price").iter_rows())
+    cheap, dear = (sorted(in_stock(8), key=lambda item: price[item])[place] for place in (0, -1))
+    where = f"price < {price[dear]}"
+    rule = {"kind": "pin", "name": "bargains", "items": [dear, cheap], "where": where, "place": 2}
+    lists = with_final({"rules": [rule]}).recommend(["nobody"], k=5)
+    assert lists.filter(pl.col("rank") == 2)["item_id"].to_list() == [cheap]
+    assert lists.filter(pl.col("rank") == 2)["rules"].to_list() == [["bargains"]]
+    assert dear not in set(lists.filter(pl.col("rules").list.len() > 0)["item_id"])
+
+
 def test_a_pin_takes_the_place_of_other_variants() -> None:
     several = small_shop().items.filter(
         pl.col("available"), pl.col("variant_group").is_duplicated()
