@@ -17,6 +17,12 @@ class Drawn:
     columns: Rows  # (b, slots) of the candidates, PAD where a lot is empty
     propensity: Floats  # (b, slots) the probability of that candidate at that place, 1 where PAD
 
+    def among(self, places: Array) -> "Drawn":
+        """The same where the candidates were those at `places` (b, n) of more."""
+        columns = np.take_along_axis(places, self.columns, axis=1)
+        columns = np.where(self.columns == PAD, PAD, columns).astype(np.int32)
+        return Drawn(columns, self.propensity)
+
 
 def lots(items: Rows, able: Mask, columns: Rows, caps: Caps, slots: int, depth: int) -> Rows:
     """(b, w) which lot each candidate lies in, PAD where in none.

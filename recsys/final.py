@@ -190,9 +190,12 @@ class Final:
         lots = exploration.lots(
             order.items, able, columns, self.caps, settings.slots, settings.depth
         )
+        near = np.argsort(lots == PAD, axis=1, kind="stable")[:, : settings.depth]
+        lots = np.take_along_axis(lots, near, axis=1)
+        logits = np.take_along_axis(order.logits, near, axis=1)
         heat = settings.temperature if settings.draw == "softmax" else None
-        chances = exploration.probabilities(lots, order.logits, settings.slots, heat)
-        return exploration.drawn(chances, keys)
+        chances = exploration.probabilities(lots, logits, settings.slots, heat)
+        return exploration.drawn(chances, keys).among(near)
 
     def _lengthened(self, order: Order, columns: Rows, more: int) -> Rows:
         """The lists with up to `more` other candidates behind them, by column."""

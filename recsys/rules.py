@@ -1,6 +1,6 @@
 """The rules of the final list on the rows of one catalogue and log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +52,21 @@ class Capped:
     values: Rows  # (items,) PAD where an item has none
     most: int
 
+    def room(self, items: Mask) -> int:
+        """How many of some items (items,) one list can hold."""
+        values = self.values[items]
+        counts = np.bincount(values[values != PAD])
+        return int(np.minimum(counts, self.most).sum() + (values == PAD).sum())
+
 
 @dataclass(frozen=True)
 class Fresh:
     """A least share of new items."""
 
     rule: int
-    items: Mask  # (items,)
+    items: Mask  # (items,) those that may be offered
     share: float
+    within: Mapping[int, int]  # by the rule of a cap, how many of them one list can hold
 
     def need(self, k: int) -> int:
         """How many of `k` items."""
@@ -82,13 +89,14 @@ class Rules:
     def of(cls, rules: Sequence[AnyRule], catalog: Catalog, log: Interactions) -> "Rules":
         """Raises SettingsError where a rule does not fit the catalogue or rules contradict."""
         reading = _Reading(rules, catalog, log)
+        offered, caps = reading.offered(), tuple(reading.caps())
         made = cls(
             names=tuple(rule.called for rule in rules),
-            offered=reading.offered(),
+            offered=offered,
             pins=tuple(reading.pins()),
             boosts=tuple(reading.boosts()),
-            caps=tuple(reading.caps()),
-            fresh=tuple(reading.fresh()),
+            caps=caps,
+            fresh=tuple(reading.fresh(offered, caps)),
             notes=tuple(reading.notes),
         )
         made._check_pins_within_caps()
@@ -129,15 +137,11 @@ class Rules:
                 f"({', '.join(sorted({self.names[pin.rule] for pin in other})) or 'none'}) "
                 f"leave {k - slots - len(other)} places"
             )
-        new = rule.items & self.offered
-        for cap in self.caps:
-            values = cap.values[new]
-            kept = int(np.minimum(np.bincount(values[values != PAD]), cap.most).sum())
-            kept += int((values == PAD).sum())
-            if kept < min(need, int(new.sum())):
+        for cap, most in rule.within.items():
+            if most < min(need, int(rule.items.sum())):
                 raise SettingsError(
-                    f"rule {name!r} wants {need} new items of {k}; rule {self.names[cap.rule]!r} "
-                    f"lets a list hold {kept} of them"
+                    f"rule {name!r} wants {need} new items of {k}; rule {self.names[cap]!r} "
+                    f"lets a list hold {most} of them"
                 )
 
     def _check_pins_within_caps(self) -> None:
@@ -211,10 +215,12 @@ class _Reading:
                     )
                 yield Capped(number, known[rule.column], rule.most)
 
-    def fresh(self) -> Iterator[Fresh]:
+    def fresh(self, offered: Mask, caps: Sequence[Capped]) -> Iterator[Fresh]:
         for number, rule in enumerate(self.rules):
             if isinstance(rule, New):
-                yield Fresh(number, self._new(rule), rule.share)
+                new = self._new(rule) & offered
+                within = {cap.rule: cap.room(new) for cap in caps}
+                yield Fresh(number, new, rule.share, within)
 
     def _passed(self, rule: Block | Price) -> Mask:
         """(items,) what a block or a price band leaves."""

@@ -43,6 +43,26 @@ def test_lots_never_pass_a_cap_together() -> None:
     assert dealt(items, [0], caps, 2).tolist() == [[PAD, 0, 1, 0, 1, 1, 0, 0]]
 
 
+@given(st.integers(0, 10_000), st.integers(1, 4), st.tuples(st.integers(1, 3), st.integers(1, 3)))
+def test_no_draw_of_all_lots_passes_a_cap(seed: int, slots: int, most: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-1, 4, (2, 15)).astype(np.int32)
+    caps = Caps.of(list(zip(values, most, strict=True)), 15)
+    items = rng.permutation(15).astype(np.int32)[None]
+    own = dealt(items, [0], caps, slots)[0]
+    for _ in range(20):
+        won = [rng.choice(np.flatnonzero(own == lot)) for lot in range(slots) if lot in own]
+        shown = items[0, [0, *won]]
+        for column, limit in zip(values, most, strict=True):
+            counts = np.bincount(column[shown][column[shown] != PAD], minlength=1)
+            assert counts.max() <= limit
+
+
+def test_what_is_drawn_of_some_is_found_among_all() -> None:
+    won = Drawn(np.array([[1, PAD]], np.int32), np.array([[0.5, 1]], np.float32))
+    assert won.among(np.array([[4, 7, 9]])).columns.tolist() == [[7, PAD]]
+
+
 @pytest.mark.parametrize("temperature", [None, 0.5, 2.0])
 def test_what_is_said_is_what_happens(temperature: float | None) -> None:
     draws, slots = 40_000, 3
