@@ -1,10 +1,10 @@
 """The engine: fitted once, asked for lists many times, saved as a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,7 @@ from recsys.features.text import TextEncoder
 from recsys.features.threads import side_by_side
 from recsys.features.vocabulary import Ids, as_ids
 from recsys.final import Final
+from recsys.final_settings import FinalSettings
 from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
@@ -248,6 +249,17 @@ class Engine:
         log, catalog = tested.read(interactions, catalog, data_dir=data_dir)
         test = read_test(self.settings, data_dir)
         return evaluate(tested, log, catalog, self.settings.evaluation, progress, test)
+
+    def with_final(self, final: FinalSettings | Mapping[str, Any]) -> Self:
+        """This engine with other rules for its lists; nothing is learnt anew, and this one stays.
+
+        Raises SettingsError where rules contradict or do not suit the catalogue.
+        """
+        own = final if isinstance(final, FinalSettings) else FinalSettings.parse(final, "final")
+        engine = type(self)(self.settings.model_copy(update={"final": own}))
+        engine._learnt, notes = self.learnt.with_final(engine.settings)
+        engine.notes = [*self.notes, *notes]
+        return engine
 
     def save(self, folder: Path | str) -> None:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""

@@ -1,7 +1,7 @@
 """All that an engine has after a fit, and how it lies in a folder."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +54,17 @@ class Learnt:
             fitted.ranker.save(folder / "ranker")
         return {"users": len(self.log.users), "items": len(self.catalog)}
 
+    def with_final(self, settings: EngineSettings) -> tuple[Self, tuple[str, ...]]:
+        """The same under the rules of these settings, and what there is to say of them.
+
+        Raises SettingsError where they contradict or do not suit the catalogue.
+        """
+        log, catalog, fitted = self.log, self.catalog, self.fitted
+        rules = Rules.of(settings.final.rules, catalog, log)
+        policy = Policy.of(catalog.available(), log.events, settings.events).within(rules.offered)
+        final = Final.of(settings.final, rules, catalog, fitted.variants)
+        return replace(self, policy=policy, fitted=replace(fitted, final=final)), rules.notes
+
     @classmethod
     def load(cls, folder: Path) -> tuple[Self, EngineSettings, list[str]]:
         """What was saved, its settings and its notes."""
@@ -61,8 +72,7 @@ class Learnt:
         settings = EngineSettings.parse(about["settings"])
         log = Interactions.load(folder / "log")
         catalog = Catalog.load(folder / "catalog").over(log.items)
-        rules = Rules.of(settings.final.rules, catalog, log)
-        policy = Policy.of(catalog.available(), log.events, settings.events).within(rules.offered)
+        policy = Policy.of(catalog.available(), log.events, settings.events)
         unfitted = make_sources(adapted(settings, log, catalog)[0])
         made = {member.name: member for member in unfitted.members}
         mixture = None if about["mixture"] is None else Mixture.of(about["mixture"])
@@ -74,9 +84,5 @@ class Learnt:
         knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
-        final = Final.of(settings.final, rules, catalog, variants)
-        return (
-            cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants, final)),
-            settings,
-            about["notes"],
-        )
+        learnt = cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants))
+        return learnt.with_final(settings)[0], settings, about["notes"]

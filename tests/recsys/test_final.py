@@ -1,10 +1,7 @@
 """The final list in an engine: rules, diversity, places by lot, and what is said of them."""
 
-import ast
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,6 @@ from recsys.evaluation.protocols import windows
 from recsys.export import export
 from recsys.features.arrays import PAD
 from recsys.features.errors import SettingsError
-from recsys.final import Final
-from recsys.rules import Rules
 from recsys.settings import EngineSettings, EvaluationSettings
 from recsys.tables import Asked
 from tests.shops import (
@@ -41,24 +36,8 @@ COLUMNS = ["user_id", "item_id", "rank", "score", "sources", "reason", "note"]
 
 
 def with_final(final: dict[str, Any]) -> Engine:
-    """The engine of the small shop as if it had been fitted with these settings.
-
-    What is blocked would be left out of what it learns from; here the learnt parts are shared.
-    """
-    return _with_final(repr(final))
-
-
-@cache
-def _with_final(final: str) -> Engine:
-    learnt, own = fitted_engine().learnt, ast.literal_eval(final)
-    engine = Engine(quick_settings(final=own))
-    asked, log = engine.settings.final, learnt.log
-    rules = Rules.of(asked.rules, learnt.catalog, log)
-    fitted = learnt.fitted
-    made = Final.of(asked, rules, learnt.catalog, fitted.variants)
-    policy = learnt.policy.within(rules.offered)
-    engine._learnt = replace(learnt, policy=policy, fitted=replace(fitted, final=made))
-    return engine
+    """The engine of the small shop under these rules."""
+    return fitted_engine().with_final(final)
 
 
 def goods(table: pl.DataFrame) -> pl.DataFrame:
@@ -218,6 +197,18 @@ def test_blocked_items_and_prices_are_left_out_before_retrieval() -> None:
     assert lists["price"].is_between(10, 90).all()
     assert lists.group_by("user_id").len()["len"].unique().to_list() == [5]
     assert not set(top) & set(engine.similar_items(engine.items[:9])["similar_id"])
+
+
+def test_other_rules_need_no_other_fit() -> None:
+    price = {"kind": "price", "most": 20.0}
+    engine = with_final({"rules": [price, {"kind": "boost", "where": "price < 0", "factor": 2.0}]})
+    assert engine.notes[-1] == "rule 'boost' holds of no item"
+    assert goods(engine.recommend(users(), k=5))["price"].max() <= 20  # type: ignore[operator]
+    plain = fitted_engine().recommend(users(), k=5)
+    assert goods(plain)["price"].max() > 20  # type: ignore[operator]
+    assert_same_lists(engine.with_final({}).recommend(users(), k=5), plain)
+    with pytest.raises(SettingsError, match=r"unknown setting 'final.rule'; did you mean 'rules'"):
+        engine.with_final({"rule": [price]})
 
 
 def test_an_engine_is_fitted_without_what_is_blocked() -> None:
