@@ -16,9 +16,15 @@ items that are alike in all that is known of them still have an order."""
 
 
 def diversified(
-    relevance: Floats, similarity: Floats, strength: float, method: Method = "mmr"
+    relevance: Floats,
+    similarity: Floats,
+    strength: float,
+    method: Method = "mmr",
+    steps: int | None = None,
 ) -> Array:
     """Places (b, p) of candidates in the order in which a greedy choice takes them.
+
+    With `steps` it takes no more than so many, and the others follow in the order they came in.
 
     `relevance` (b, p) in [0, 1] and best first, -inf for what stays at the end; `similarity`
     (b, p, p) at most 1. At a strength of 0 the order is the one they came in, at 1 relevance counts
@@ -31,7 +37,9 @@ def diversified(
     """
     places = np.empty(relevance.shape, np.int64)
     kernel = _mmr if method == "mmr" else _dpp
-    over_rows(kernel, len(places), relevance, similarity, strength, places)
+    _, width = relevance.shape
+    steps = width if steps is None else min(steps, width)
+    over_rows(kernel, len(places), relevance, similarity, strength, steps, places)
     return places
 
 
@@ -67,14 +75,30 @@ def shared_labels(codes: Rows, items: Rows) -> Floats:
 
 
 @njit(nogil=True, cache=True)
+def _rest(taken: Array, steps: int, places: Array) -> None:
+    """What is not taken, in its order, behind the `steps` places that are."""
+    place = steps
+    for i in range(len(taken)):
+        if not taken[i]:
+            places[place] = i
+            place += 1
+
+
+@njit(nogil=True, cache=True)
 def _mmr(
-    start: int, stop: int, relevance: Array, similarity: Array, strength: float, places: Array
+    start: int,
+    stop: int,
+    relevance: Array,
+    similarity: Array,
+    strength: float,
+    steps: int,
+    places: Array,
 ) -> None:
     width = relevance.shape[1]
     for row in range(start, stop):
         taken = np.zeros(width, np.bool_)
         nearest = np.zeros(width)  # to what is taken; to nothing at first
-        for step in range(width):
+        for step in range(steps):
             best, most = -1, -np.inf
             for i in range(width):
                 if not taken[i]:
@@ -87,18 +111,25 @@ def _mmr(
                 near = np.float64(similarity[row, best, i])
                 if step == 0 or near > nearest[i]:
                     nearest[i] = near
+        _rest(taken, steps, places[row])
 
 
 @njit(nogil=True, cache=True)
 def _dpp(
-    start: int, stop: int, relevance: Array, similarity: Array, strength: float, places: Array
+    start: int,
+    stop: int,
+    relevance: Array,
+    similarity: Array,
+    strength: float,
+    steps: int,
+    places: Array,
 ) -> None:
     width = relevance.shape[1]
-    factors = np.zeros((width, width))  # (step, i): rows of the Cholesky factor
+    factors = np.zeros((steps, width))  # (step, i): rows of the Cholesky factor
     for row in range(start, stop):
         taken = np.zeros(width, np.bool_)
         left = np.ones(width)  # the squared volume that each item would add
-        for step in range(width):
+        for step in range(steps):
             best, most = -1, -np.inf
             for i in range(width):
                 if not taken[i]:
@@ -114,3 +145,4 @@ def _dpp(
                         shared -= factors[before, best] * factors[before, i]
                     factors[step, i] = shared / np.sqrt(left[best])
                     left[i] = max(left[i] - factors[step, i] ** 2, 1e-12)  # rounding may pass 0
+        _rest(taken, steps, places[row])

@@ -21,6 +21,9 @@ from recsys.rules import Rules, moved
 _MOST_POOLED = 1_000
 """Candidates of one list that diversity compares at the most: its cost is the square of that."""
 
+_TAKEN = 2
+"""Lists of k have so many times k candidates chosen one by one: rules hold some of them back."""
+
 _CELLS = 4_000_000
 """Pairs of candidates whose similarities are held at a time (16 MB)."""
 
@@ -152,6 +155,7 @@ class Final:
                 self.likeness.similarity(order.items[stretch]),
                 settings.strength,
                 "dpp" if settings.method == "dpp" else "mmr",
+                _TAKEN * k,
             )
         moved_on = (places != np.arange(width)) & order.candidates.filled
         return order.at(places).marked(len(self.names) - 2, moved_on)

@@ -64,6 +64,16 @@ def test_without_strength_the_order_stays(method: Method, seed: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["mmr", "dpp"])
+@given(seed=seeds, steps=st.integers(0, 12))
+def test_fewer_steps_begin_the_same_order(method: Method, seed: int, steps: int) -> None:
+    own, alike = drawn(seed)
+    whole, some = diversified(own, alike, 0.5, method), diversified(own, alike, 0.5, method, steps)
+    assert (some[:, :steps] == whole[:, :steps]).all()
+    assert (np.diff(some[:, steps:], axis=1) > 0).all()
+    assert (np.sort(some, axis=1) == np.arange(own.shape[1])).all()
+
+
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
 def test_a_twin_gives_way_to_what_is_unlike(method: Method) -> None:
     own = np.array([[1.0, 0.95, 0.5, -np.inf]], np.float32)
     alike = np.array([[[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]], np.float32)
