@@ -446,7 +446,8 @@ def _ids(texts: Sequence[str], known: "pl.Series", noun: str) -> "pl.Series":
 
 def _list_dicts(lists: "pl.DataFrame") -> list[dict[str, Any]]:
     """Per user the id, the note and the items."""
-    columns = ["item_id", "title", "rank", "score", "sources", "reason"]
+    own = ("item_id", "title", "rank", "score", "sources", "reason", "rules", "propensity")
+    columns = [name for name in own if name in lists.columns]
     return [
         {
             "user_id": user,

@@ -1,6 +1,7 @@
 """The engine: fitted once, asked for lists many times, saved as a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -23,14 +24,17 @@ from recsys.features.sources import Source as Table
 from recsys.features.text import TextEncoder
 from recsys.features.threads import side_by_side
 from recsys.features.vocabulary import Ids, as_ids
-from recsys.fitted import block_size
+from recsys.final import Final, lot_keys
+from recsys.final_settings import FinalSettings
+from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
-from recsys.parts import make_ranker, make_sources
+from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
+from recsys.rules import Rules
 from recsys.sessions import Sessions, read_sessions
 from recsys.settings import EngineSettings
 from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
@@ -79,13 +83,17 @@ class Engine:
             interactions, catalog, data_dir=data_dir, strict=strict, quarantine=quarantine
         )
         settings, chosen = adapted(self.settings, log, catalog)
+        rules = Rules.of(settings.final.rules, catalog, log)
         catalog = _embedded(catalog, settings, progress)
+        final = Final.of(settings.final, rules, catalog, shown_once(catalog, make_fusion(settings)))
         policy = Policy.of(catalog.available(), log.events, self.settings.events)
+        policy = policy.within(rules.offered)
         if not policy.mask.any():
-            raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
+            why = "unavailable or left out by rules" if rules.names else "unavailable"
+            raise DataError(f"no item may be offered: all {len(catalog):,} are {why}")
         fitted, notes = Fitting(settings, catalog, policy, progress).run(log)
-        self.notes += chosen + notes
-        self._learnt = Learnt(log, catalog, policy, fitted)
+        self.notes += [*chosen, *rules.notes, *notes]
+        self._learnt = Learnt(log, catalog, policy, replace(fitted, final=final))
         return self
 
     def read(
@@ -163,23 +171,35 @@ class Engine:
         note says what is unusual of a list: an unknown user, a list shorter than `k` and why, a
         failed source. Who is offered nothing has one row without an item. The items of `exclude`
         are offered to nobody, and no item of which `where` does not hold: a polars expression over
-        the catalogue's columns, or SQL such as "price < 20 AND category = 'toys'". Raises DataError
-        where k < 1, or where `where` cannot be read or names an unknown column.
+        the catalogue's columns, or SQL such as "price < 20 AND category = 'toys'". Where settings
+        ask anything of the final list, two more columns say which rules put the item where it is,
+        and the probability with which it stands there: rules, propensity. Raises DataError where
+        k < 1, or where `where` cannot be read or names an unknown column, and SettingsError where a
+        list of `k` cannot keep the rules.
         """
         _check_k(k)
         asked = self._asked(users, sessions)
         if not len(asked.ids):
-            return no_table(asked.ids.dtype, self.items.dtype)
+            return no_table(asked.ids.dtype, self.items.dtype, self.learnt.fitted.final is not None)
         return self.answer(asked, k, exclude, where)
 
     def answer(
-        self, asked: Asked, k: int, exclude: Ids = (), where: Predicate | None = None
+        self,
+        asked: Asked,
+        k: int,
+        exclude: Ids = (),
+        where: Predicate | None = None,
+        explore: bool = True,
     ) -> pl.DataFrame:
-        """As `recommend`, for histories that have been made already."""
-        lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude, where)))
-        sources = self.learnt.fitted.sources
-        offering = [member.name for member in sources.offering]
-        return as_table(asked, lists, k, offering, sources.retrievers, self.learnt.catalog)
+        """As `recommend`, for histories that have been made already, with places by lot or none."""
+        fitted, catalog = self.learnt.fitted, self.learnt.catalog
+        if fitted.final is not None:
+            fitted.final.check(k)
+        depth = min(k, len(self.items))
+        lists = Lists.joined(list(self._lists(asked, depth, exclude, where, explore)))
+        offering = [member.name for member in fitted.sources.offering]
+        rules = () if fitted.final is None else fitted.final.names
+        return as_table(asked, lists, k, offering, fitted.sources.retrievers, catalog, rules)
 
     def explain(
         self,
@@ -254,6 +274,17 @@ class Engine:
         test = read_test(self.settings, data_dir)
         return evaluate(tested, log, catalog, self.settings.evaluation, progress, test)
 
+    def with_final(self, final: FinalSettings | Mapping[str, Any]) -> Self:
+        """This engine with other rules for its lists; nothing is learnt anew, and this one stays.
+
+        Raises SettingsError where rules contradict or do not suit the catalogue.
+        """
+        own = final if isinstance(final, FinalSettings) else FinalSettings.parse(final, "final")
+        engine = type(self)(self.settings.model_copy(update={"final": own}))
+        engine._learnt, notes = self.learnt.with_final(engine.settings)
+        engine.notes = [*self.notes, *notes]
+        return engine
+
     def save(self, folder: Path | str) -> None:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""
         learnt = self.learnt
@@ -304,14 +335,16 @@ class Engine:
         return policy if where is None else policy.within(catalog.mask(where))
 
     def _lists(
-        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None
+        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None, explore: bool
     ) -> Iterator[Lists]:
         """The lists of each block of those who ask."""
         fitted, policy = self.learnt.fitted, self._policy(exclude, where)
 
-        def lists(histories: Histories) -> Lists:
+        def lists(block: Asked) -> Lists:
+            histories = block.histories
             allowed = policy.allowed(histories)
-            ranked = fitted.rank(histories, allowed, k)
+            keys = lot_keys(fitted.final, block.ids, histories.now) if explore else None
+            ranked = fitted.rank(histories, allowed, k, keys=keys)
             most = fitted.available(allowed)
             return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
 
@@ -326,9 +359,10 @@ def _check_k(k: int) -> None:
 
 
 def _embedded(catalog: Catalog, settings: EngineSettings, progress: Progress) -> Catalog:
-    """The catalogue with its text as vectors, where a source in use reads them."""
-    members = make_sources(settings).members
+    """The catalogue with its text as vectors, where a source in use or diversity reads them."""
+    members, diversity = make_sources(settings).members, settings.final.diversity
     read = any(getattr(member.retriever, "vectors", None) == "text" for member in members)
+    read |= diversity.is_on and diversity.on == "text"
     if not read or not catalog.has_text or "text" in catalog.vectors:
         return catalog
     text = settings.text

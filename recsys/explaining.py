@@ -11,9 +11,10 @@ from recsys.explanation import Explanation
 from recsys.explanation_words import in_words
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.histories import Histories
-from recsys.fitted import Ranked
+from recsys.final import lot_keys
 from recsys.learnt import Learnt
 from recsys.policy import Policy
+from recsys.ranked import Ranked
 from recsys.ranking.pair_features import families
 from recsys.reasons import main_source
 from recsys.reporting.findings import counted
@@ -33,7 +34,8 @@ def explained(
     most = min(k, len(learnt.catalog))
     candidates, failed = fitted.candidates(histories, allowed, most)
     width = most if items is None else candidates.items.shape[1]
-    ranked = fitted.ordered(histories, candidates, failed, width)
+    keys = lot_keys(fitted.final, asked.ids, histories.now)
+    ranked = fitted.listed(histories, allowed, candidates, failed, most, width, keys)
     table = _table(learnt, asked, allowed, ranked, k)
     rows = ranked.candidates.items[0]
     if items is None:
@@ -42,7 +44,10 @@ def explained(
         rules = _rules_of(items, k, learnt, policy, allowed, candidates, ranked)
         table = _of_items(table, learnt.catalog.items.ids_at(items), asked.ids).with_columns(rules)
         rows = items[np.isin(items, rows)]
-    behind = _Behind.of(learnt, histories, candidates, rows[rows != PAD], bool(ranked.by_ranker[0]))
+    rows = rows[
+        (rows != PAD) & np.isin(rows, candidates.items[0])
+    ]  # a pinned item may be no candidate
+    behind = _Behind.of(learnt, histories, candidates, rows, bool(ranked.by_ranker[0]))
     features, baseline = behind.features()
     found = Explanation(
         user_id=asked.ids[0],
@@ -83,7 +88,8 @@ def _table(learnt: Learnt, asked: Asked, allowed: Allowed, ranked: Ranked, k: in
         sources.retrievers,
     )
     offering = [member.name for member in sources.offering]
-    return as_table(asked, lists, k, offering, sources.retrievers, learnt.catalog)
+    rules = () if learnt.fitted.final is None else learnt.fitted.final.names
+    return as_table(asked, lists, k, offering, sources.retrievers, learnt.catalog, rules)
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,31 @@ def in_words(found: Explanation, main: Mapping[Any, str], reasons: Mapping[str, 
     for row in found.items.iter_rows(named=True):
         item_id = row["item_id"]
         if item_id not in main:
-            words.append(None if row["rule"] is None else f"Not on the list: {row['rule']}")
+            words.append(_without_source(row))
             continue
         source = main[item_id]
         parts = (
             _reason(found, item_id, source, reasons[source]) or row["reason"],
             _others(found, item_id, source),
             _moved(families.filter(pl.col("item_id") == item_id)),
+            _placed(row),
         )
         told = "; ".join(part for part in parts if part)
         words.append(told[:1].upper() + told[1:])
     return pl.Series("words", words, dtype=pl.String)
+
+
+def _without_source(row: Mapping[str, Any]) -> str | None:
+    """Of an item that no source offered, or of none."""
+    if row["rule"] is not None:
+        return f"Not on the list: {row['rule']}"
+    return _placed(row).capitalize() or None
+
+
+def _placed(row: Mapping[str, Any]) -> str:
+    """The rules of the final list that moved it."""
+    rules = row.get("rules")
+    return f"placed by the rule {listed(rules)}" if rules else ""
 
 
 def _reason(found: Explanation, item_id: Any, source: str, template: str) -> str | None:

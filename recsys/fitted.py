@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.arrays import Array, Floats
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
+from recsys.final import Final
+from recsys.ranked import Ranked
 from recsys.ranking.neural import NeuralRanker, order
 from recsys.ranking.pair_features import Knowledge, pair_features
 from recsys.retrieval.allowed import Allowed
@@ -27,16 +29,6 @@ MOST_QUERIES = 128
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """The final order of one block of queries."""
-
-    candidates: Candidates  # (b, w) best first
-    scores: Floats  # (b, w) what they are ordered by, -inf where PAD
-    by_ranker: Mask  # (b,) False: fused by rank, as there was no ranker or nothing to go by
-    failed: tuple[str, ...]  # sources that could not answer
-
-
-@dataclass(frozen=True)
 class Fitted:
     """Sources, item statistics and ranker that belong together."""
 
@@ -44,6 +36,7 @@ class Fitted:
     knowledge: Knowledge
     ranker: NeuralRanker | None
     variants: Variants | None = None  # where a list shows one of each product
+    final: Final | None = None  # where settings ask anything of the final list
 
     def candidates(
         self, histories: Histories, allowed: Allowed, least: int = 0
@@ -64,39 +57,82 @@ class Fitted:
         return pair_features(histories, candidates, self.knowledge)
 
     def rank(
-        self, histories: Histories, allowed: Allowed, k: int, least: int | None = None
+        self,
+        histories: Histories,
+        allowed: Allowed,
+        k: int,
+        least: int | None = None,
+        keys: Array | None = None,
     ) -> Ranked:
-        """Both stages: at most `k` items for each history, from the candidates for `least`."""
+        """Both stages: at most `k` items for each history, from the candidates for `least`.
+
+        `keys` (b,) are what lots hang on; without them no place is given by lot.
+        """
         candidates, failed = self.candidates(histories, allowed, k if least is None else least)
-        return self.ordered(histories, candidates, failed, k)
+        return self.listed(histories, allowed, candidates, failed, k, keys=keys)
+
+    def listed(
+        self,
+        histories: Histories,
+        allowed: Allowed,
+        candidates: Candidates,
+        failed: Sequence[str],
+        k: int,
+        longest: int = 0,
+        keys: Array | None = None,
+    ) -> Ranked:
+        """Stage two and the rules of the final list, which are kept within the first `k`.
+
+        With a `longest` above `k` other candidates follow, to that length.
+        """
+        if self.final is None:
+            return self.ordered(histories, candidates, failed, max(k, longest))
+        scored = self.scored(histories, candidates, failed)
+        return self.final.arranged(scored, allowed, k, longest, keys)
 
     def ordered(
         self, histories: Histories, candidates: Candidates, failed: Sequence[str], k: int
     ) -> Ranked:
         """Stage two: at most `k` of the candidates; `failed` are sources that offered none."""
+        scored = self.scored(histories, candidates, failed)
+        if not scored.by_ranker.any():
+            return self._first(scored, k)
+        places = order(scored.scores)
+        top = np.take_along_axis(scored.scores, places, axis=1)
+        if self.variants is None:
+            return replace(scored, candidates=candidates.at(places[:, :k]), scores=top[:, :k])
+        once, left = _once(self.variants, candidates.at(places), top, k)
+        return replace(scored, candidates=once, scores=left)
+
+    def scored(self, histories: Histories, candidates: Candidates, failed: Sequence[str]) -> Ranked:
+        """The candidates as they came, with what stage two orders them by."""
         known = histories.lengths > 0
         if self.ranker is None or failed or not known.any():
-            return self.fused(candidates, k, failed)
+            return _unranked(candidates, failed)
         try:
             features, names = self.features(histories, candidates)
         except PASSING as error:
             _log.error("features failed and lists are fused by rank: %s", error)
-            return self.fused(candidates, k, ["one, while it gave scores"])
+            return _unranked(candidates, ["one, while it gave scores"])
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused_scores(candidates))
-        places = order(scores)
-        top = np.take_along_axis(scores, places, axis=1)
-        if self.variants is None:
-            return Ranked(candidates.at(places[:, :k]), top[:, :k], known, ())
-        return Ranked(*_once(self.variants, candidates.at(places), top, k), known, ())
+        return Ranked(candidates, scores, known, ())
 
     def fused(self, candidates: Candidates, k: int, failed: Sequence[str] = ()) -> Ranked:
         """Stage one alone: at most `k` of the candidates, in the order of the union."""
-        nobody = np.zeros(len(candidates), bool)
-        top, scores = candidates, fused_scores(candidates)
+        return self._first(_unranked(candidates, failed), k)
+
+    def _first(self, fused: Ranked, k: int) -> Ranked:
+        top, scores = fused.candidates, fused.scores
         if self.variants is not None:
-            top, scores = _once(self.variants, candidates, scores, k)
-        return Ranked(top.top(k), scores[:, :k], nobody, tuple(failed))
+            top, scores = _once(self.variants, top, scores, k)
+        return replace(fused, candidates=top.top(k), scores=scores[:, :k])
+
+
+def _unranked(candidates: Candidates, failed: Sequence[str]) -> Ranked:
+    """The candidates in the order of the union."""
+    nobody = np.zeros(len(candidates), bool)
+    return Ranked(candidates, fused_scores(candidates), nobody, tuple(failed))
 
 
 def _once(

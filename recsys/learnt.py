@@ -1,13 +1,14 @@
 """All that an engine has after a fit, and how it lies in a folder."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from recsys.adaptation import adapted
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
+from recsys.final import Final
 from recsys.fitted import Fitted, shown_once
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
@@ -15,6 +16,7 @@ from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Sources
+from recsys.rules import Rules
 from recsys.settings import EngineSettings
 
 _ABOUT = "engine.json"
@@ -52,6 +54,17 @@ class Learnt:
             fitted.ranker.save(folder / "ranker")
         return {"users": len(self.log.users), "items": len(self.catalog)}
 
+    def with_final(self, settings: EngineSettings) -> tuple[Self, tuple[str, ...]]:
+        """The same under the rules of these settings, and what there is to say of them.
+
+        Raises SettingsError where they contradict or do not suit the catalogue.
+        """
+        log, catalog, fitted = self.log, self.catalog, self.fitted
+        rules = Rules.of(settings.final.rules, catalog, log)
+        policy = Policy.of(catalog.available(), log.events, settings.events).within(rules.offered)
+        final = Final.of(settings.final, rules, catalog, fitted.variants)
+        return replace(self, policy=policy, fitted=replace(fitted, final=final)), rules.notes
+
     @classmethod
     def load(cls, folder: Path) -> tuple[Self, EngineSettings, list[str]]:
         """What was saved, its settings and its notes."""
@@ -71,8 +84,5 @@ class Learnt:
         knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
-        return (
-            cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants)),
-            settings,
-            about["notes"],
-        )
+        learnt = cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants))
+        return learnt.with_final(settings)[0], settings, about["notes"]

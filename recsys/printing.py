@@ -216,18 +216,20 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
     """A table per user of the lists of `Engine.recommend` with a column `title`."""
+    more = [name for name in ("rules", "propensity") if name in lists.columns]
     for (user,), rows in lists.group_by("user_id", maintain_order=True):
         note = rows["note"][0]
-        table = _table("rank", "item", "title", "score", "sources", "reason")
+        table = _table("rank", "item", "title", "score", "sources", "reason", *more)
         table.title = Text(f"{user}" + (f": {note}" if note else ""), style="bold")
         for row in rows.drop_nulls("item_id").iter_rows(named=True):
             table.add_row(
                 str(row["rank"]),
                 str(row["item_id"]),
                 row["title"],
-                f"{row['score']:.3f}",
+                "" if row["score"] is None else f"{row['score']:.3f}",
                 ", ".join(row["sources"]),
                 row["reason"],
+                *([", ".join(row["rules"]), f"{row['propensity']:.3f}"] if more else ()),
             )
         yield table
 

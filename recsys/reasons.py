@@ -72,7 +72,7 @@ def sentences(
 
 
 def main_source(candidates: Candidates) -> Array:
-    """(b, w) which source ranked each item highest, the first of equals; PAD without an item."""
+    """(b, w) which source ranked each item highest, the first of equals; PAD where none did."""
     far = np.iinfo(np.int32).max
     ranks = np.where(candidates.ranks == PAD, far, candidates.ranks)
-    return np.where(candidates.filled, ranks.argmin(axis=2), PAD)
+    return np.where(ranks.min(axis=2) < far, ranks.argmin(axis=2), PAD)

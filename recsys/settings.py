@@ -14,6 +14,7 @@ from recsys.features.columns import DEFAULT_EVENTS, CatalogColumns, EventType, L
 from recsys.features.device import check
 from recsys.features.errors import SettingsError
 from recsys.features.settings import Settings, nearest
+from recsys.final_settings import FinalSettings
 
 Built = TypeVar("Built")
 
@@ -171,6 +172,7 @@ class EngineSettings(Settings):
     fusion: Table = Field(default_factory=dict)
     """Arguments of retrieval/fusion.py: how the lists of all sources become one."""
     ranker: Table = Field(default_factory=dict)
+    final: FinalSettings = Field(default_factory=FinalSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
-from recsys.fitted import Ranked
+from recsys.ranked import Ranked, Trail
 from recsys.reasons import because, sentences
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever
@@ -23,10 +24,12 @@ class Asked:
     histories: Histories  # (b)
     remarks: pl.Series  # (b,) such as "unknown user"; null where there is nothing to say
 
-    def blocks(self, size: int) -> Iterator[Histories]:
-        """The histories in order, `size` at a time."""
+    def blocks(self, size: int) -> Iterator["Asked"]:
+        """Who asks in order, `size` at a time."""
         for start in range(0, len(self.ids), size):
-            yield self.histories.take(np.arange(start, min(start + size, len(self.ids))))
+            ids = self.ids[start : start + size]
+            histories = self.histories.take(np.arange(start, start + len(ids)))
+            yield Asked(ids, histories, self.remarks[start : start + size])
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Lists:
     past: Rows  # (b, k)
     available: Array  # (b,) how many items might have been offered
     failed: tuple[str | None, ...]  # (b,) the sources that could not answer
+    trail: Trail | None = None  # (b, k) where settings ask anything of the final list
 
     @classmethod
     def of(
@@ -63,6 +67,7 @@ class Lists:
             past=_wide(past, k, PAD),
             available=available,
             failed=(failed,) * len(candidates),
+            trail=None if ranked.trail is None else ranked.trail.wide(k),
         )
 
     @classmethod
@@ -80,6 +85,7 @@ class Lists:
             past=whole("past"),
             available=whole("available"),
             failed=tuple(failed for part in parts for failed in part.failed),
+            trail=Trail.joined([part.trail for part in parts if part.trail is not None]),
         )
 
 
@@ -94,8 +100,12 @@ def as_table(
     sources: Sequence[str],
     retrievers: Sequence[Retriever],
     catalog: Catalog,
+    rules: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """The lists of everybody who asked; `k` items were asked for, `sources` offered them."""
+    """The lists of everybody who asked; `k` items were asked for, `sources` offered them.
+
+    `rules` are what the bits of a trail stand for, where lists have one.
+    """
     shown = lists.items != PAD
     shown[:, 0] = True  # who is offered nothing has one row to say so
     owner, place = np.nonzero(shown)
@@ -108,27 +118,46 @@ def as_table(
             "score": lists.scores[shown],
             "sources": _names(lists.offered[shown], sources),
             "reason": sentences(codes, past, retrievers, catalog.titles()),
-            "note": _notes(asked, lists, k).gather(owner),
+            "note": _notes(asked, lists, k, rules).gather(owner),
         }
     )
     if (items == PAD).any():
         there = pl.col("item_id").is_not_null()
         table = table.with_columns(pl.when(there).then(pl.col("rank", "score")))
-    return table
+    return table if lists.trail is None else _with_trail(table, lists.trail, owner, place, rules)
+
+
+def _with_trail(
+    table: pl.DataFrame, trail: Trail, owner: Array, place: Array, names: Sequence[str]
+) -> pl.DataFrame:
+    """The table with what the final stage did to each item, at `place` (n,) of the list `owner`.
+
+    A pinned item that no source offered has no score.
+    """
+    return table.with_columns(
+        pl.when(pl.col("score").is_finite()).then("score").alias("score"),
+        _names(trail.rules[owner, place], names).alias("rules"),
+        pl.when(pl.col("item_id").is_not_null())
+        .then(pl.Series(trail.propensity[owner, place]))
+        .alias("propensity"),
+    )
 
 
 def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
-    """(n,) the names of the sources that offered each item."""
+    """(n,) the names that the bits of each code stand for."""
     found, place = np.unique(offered, return_inverse=True)
     names = [[name for bit, name in enumerate(sources) if code >> bit & 1] for code in found]
     return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
 
 
-def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
+def _notes(asked: Asked, lists: Lists, k: int, rules: Sequence[str]) -> pl.Series:
     """(b,) what is unusual of each list; null where nothing is."""
     lengths = (lists.items != PAD).sum(axis=1)
     short = lengths < k
-    if not short.any() and not any(lists.failed) and asked.remarks.null_count() == len(asked.ids):
+    none = np.zeros(len(lengths), np.int64)
+    unmet, held = (none, none) if lists.trail is None else (lists.trail.unmet, lists.trail.held)
+    usual = not (short.any() or unmet.any() or any(lists.failed))
+    if usual and asked.remarks.null_count() == len(asked.ids):
         return asked.remarks
     parts = pl.DataFrame(
         {
@@ -136,12 +165,16 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
             "short": short,
             "length": lengths,
             "available": lists.available,
+            "held": held.astype(bool),
+            "unmet": _names(unmet, rules).list.join(", ").replace("", None),
             "failed": pl.Series(lists.failed, dtype=pl.String),
         }
     )
     stock = "stock, policy and conditions leave {} to offer"
     offered = pl.format("{} of {} items: ", pl.col("length"), pl.lit(k)) + (
-        pl.when(pl.col("length") < pl.col("available"))
+        pl.when("held")
+        .then(pl.lit("rules hold back all others that the sources found"))
+        .when(pl.col("length") < pl.col("available"))
         .then(pl.lit("the sources found no more"))
         .otherwise(pl.format(stock, pl.col("available")))
     )
@@ -149,14 +182,16 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
         pl.col("remark"),
         pl.when("short").then(offered),
         pl.concat_str(pl.lit("failed sources: "), "failed"),
+        pl.concat_str(pl.lit("too few candidates for "), "unmet"),
         separator="; ",
         ignore_nulls=True,
     )
     return parts.select(pl.when(said != "").then(said).alias("note")).to_series()
 
 
-def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
-    """The table of nobody's lists."""
+def no_table(users: pl.DataType, items: pl.DataType, trail: bool = False) -> pl.DataFrame:
+    """The table of nobody's lists, with or without the columns of a trail."""
+    more: dict[str, Any] = {"rules": pl.List(pl.String), "propensity": pl.Float32} if trail else {}
     return pl.DataFrame(
         schema={
             "user_id": users,
@@ -166,6 +201,7 @@ def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
             "sources": pl.List(pl.String),
             "reason": pl.String,
             "note": pl.String,
+            **more,
         }
     )
 

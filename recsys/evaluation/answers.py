@@ -12,7 +12,8 @@ from recsys.evaluation.account import Found
 from recsys.evaluation.held import Held
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.threads import side_by_side
-from recsys.fitted import Ranked, block_size
+from recsys.fitted import block_size
+from recsys.ranked import Ranked
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.sources import Source, Sources, nothing
@@ -48,8 +49,13 @@ def ask(
 ) -> Answers:
     """Ask every source, fuse what they offer, rank it; `told` the share that is done.
 
-    Lists are of length `longest`, of the candidates that a request for `k` items has.
+    Lists are of length `longest`, of the candidates that a request for `k` items has. The first `k`
+    are those that are served, rules and diversity among it; no place is given by lot, as what is
+    drawn is there to learn from and not because it is thought best.
     """
+    final = engine.learnt.fitted.final
+    if final is not None:
+        final.check(k)
     asking = _Asking(engine, k, longest)
     done = 0
     for block in held.blocks(USERS_AT_ONCE):
@@ -154,7 +160,8 @@ class _Asking:
 
     def _rank(self, block: _Block) -> Rows:
         fitted, kept = self.engine.learnt.fitted, _made(block.kept)
-        block.ranked = fitted.ordered(block.held.histories, kept, block.failed, self.longest)
+        histories, allowed = block.held.histories, block.allowed
+        block.ranked = fitted.listed(histories, allowed, kept, block.failed, self.k, self.longest)
         return block.ranked.candidates.items
 
     def _found(self, block: _Block) -> Found:

@@ -22,7 +22,7 @@ def examples(engine: "Engine", held: Held, k: int) -> list[dict[str, Any]]:
     ids = engine.users
     users = pl.Series("user_id", [ids[int(row)] for row in few.histories.users], dtype=ids.dtype)
     remarks = pl.repeat(None, len(users), dtype=pl.String, eager=True)
-    lists = engine.answer(Asked(users, few.histories, remarks), k)
+    lists = engine.answer(Asked(users, few.histories, remarks), k, explore=False)
     offered = lists.with_columns(engine.titles(lists["item_id"])).partition_by(
         "user_id", maintain_order=True
     )

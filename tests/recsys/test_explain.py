@@ -220,3 +220,15 @@ def test_a_loaded_engine_explains_the_same(engine: Engine, tmp_path: Any) -> Non
 def test_bad_questions_are_refused(engine: Engine, asked: dict[str, Any], named: str) -> None:
     with pytest.raises(DataError, match=named):
         engine.explain(**asked)
+
+
+def test_the_final_list_is_explained_with_the_rules_that_moved_it(engine: Engine) -> None:
+    user = "u00042"
+    listed = engine.recommend([user], k=10)["item_id"].to_list()
+    (far,) = [each for each in engine.items if each not in listed][:1]
+    rules = [{"kind": "pin", "name": "of the week", "items": [far], "place": 2}]
+    other = engine.with_final({"rules": rules, "exploration": {"slots": 2, "seed": 3}})
+    found, expected = other.explain(user, k=10), other.recommend([user], k=10)
+    assert_frame_equal(found.items.select(expected.columns), expected)
+    words = dict(zip(found.items["item_id"], found.items["words"], strict=True))
+    assert "placed by the rule of the week" in words[far].lower()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -75,6 +76,29 @@ def test_explanations_sum_to_what_they_explain() -> None:
         events = found.events.group_by("item_id", "source").agg(pl.col("contribution").sum())
         both = events.join(found.sources, on=["item_id", "source"])
         np.testing.assert_allclose(both["contribution"], both["score"], atol=1e-4)
+
+
+# The rules of the README hold.
+
+
+def test_the_example_of_final_rules_does_what_it_says() -> None:
+    text, shop = (ROOT / "README.md").read_text(encoding="utf8"), small_shop()
+    (example,) = (each for each in text.split("```toml\n") if each.startswith("[[final.rules]]"))
+    tables = tomllib.loads(example.split("```", 1)[0])
+    engine = Engine(quick_settings(**tables)).fit(shop.events, shop.items)
+    lists = engine.recommend([*engine.users, "nobody"], k=10)
+    own = lists.join(shop.items, on="item_id", how="left", maintain_order="left")
+    assert "ink" not in set(own["category"])
+    assert own["price"].max() <= 500  # type: ignore[operator]
+    assert own.group_by("user_id", "brand").len()["len"].max() == 2
+    pinned = lists.filter(pl.col("rules").list.contains("pin"))
+    assert set(pinned.select("item_id", "rank").rows()) == {("sku-00042", 1)}
+    assert len(pinned) > 150
+    by_lot = lists.filter(pl.col("propensity") < 1)
+    assert by_lot["rules"].to_list() == [["explored"]] * len(by_lot)
+    assert set(by_lot["rank"]) <= {9, 10}
+    named = {name for each in lists["rules"] for name in each}
+    assert named == {"house brand", "cap brand", "new", "pin", "diversity", "explored"}
 
 
 # Nothing looks ahead.

@@ -9,7 +9,7 @@ from recsys.features.arrays import PAD
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.vocabulary import Vocabulary
-from recsys.fitted import Ranked
+from recsys.ranked import Ranked
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.tables import Asked, Lists, as_table, no_table, single_lists
@@ -94,8 +94,9 @@ def test_an_empty_table_has_the_columns_of_a_full_one(engine: Engine) -> None:
 def test_asked_in_blocks_is_asked_in_order(engine: Engine) -> None:
     who = asked(engine, "ann", "bob", "cat")
     blocks = list(who.blocks(2))
-    assert [len(block) for block in blocks] == [2, 1]
-    assert blocks[1].items.tolist() == who.histories.items[4:].tolist()
+    assert [len(block.histories) for block in blocks] == [2, 1]
+    assert [block.ids.to_list() for block in blocks] == [["ann", "bob"], ["cat"]]
+    assert blocks[1].histories.items.tolist() == who.histories.items[4:].tolist()
 
 
 def test_the_lists_of_one_source() -> None:
