@@ -33,6 +33,13 @@ class Chosen:
             return np.zeros(place.shape, np.float32)
         return np.where(place != PAD, self.weights[place], np.float32(0))
 
+    def codes(self, items: Rows) -> NDArray[np.int16]:
+        """(b, w) which event chose each item of the lists (b, w), PAD where none did."""
+        place = self._places(items)
+        if not len(self.events):
+            return np.full(place.shape, PAD, np.int16)
+        return np.where(place != PAD, self.events.astype(np.int16)[place], np.int16(PAD))
+
     def hits(self, items: Rows) -> Mask:
         """(b, k) which items of each list were chosen; PAD never was."""
         hits: Mask = self._places(items) != PAD

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.features.threads import one_thread
 from recsys.ranking.lists import TrainingLists
@@ -30,7 +30,7 @@ class NeuralRanker:
     batch: int = 64  # lists
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    held_out: float = 0.1  # share of the lists that decides when to stop
+    held_out: float = 0.1  # share of the users whose lists decide when to stop
     patience: int = 3  # epochs
     seed: int = 0
     device: str = "auto"
@@ -68,6 +68,22 @@ class NeuralRanker:
         self._hold(network)
         self.names_ = lists.names
         return self
+
+    def holds_out(self, users: Rows) -> Mask:
+        """(n,) whether each list, by its user (n,), is kept from learning and decides when to stop.
+
+        It is drawn for each user alone, so that the answer is the same among whichever others; of
+        several users at least one is held out, never all. PAD, nobody known, is a user alone.
+        """
+        nobody = users == PAD
+        beyond = int(users.max(initial=PAD)) + 1
+        own = np.where(nobody, beyond + np.cumsum(nobody) - 1, users)
+        lottery = np.random.default_rng((self.seed, 1)).random(int(own.max(initial=PAD)) + 1)[own]
+        different = np.unique(lottery)
+        if len(different) < 2:
+            return np.zeros(len(users), bool)
+        held: Mask = lottery <= np.clip(self.held_out, different[0], different[-2])
+        return held
 
     def scores(self, features: Floats, names: tuple[str, ...], filled: Mask) -> Floats:
         """Scores (b, w) of candidates with these features (b, w, f); -inf where not filled."""

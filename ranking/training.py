@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import Array, Mask
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
 from recsys.ranking.lists import TrainingLists
@@ -24,7 +24,7 @@ def train(
     """Train a network on lists; returns it as of its best epoch, and the loss of every epoch."""
     device = pick(settings.device)
     rng = np.random.default_rng(settings.seed)
-    learnt, held = _split(lists.users, settings.held_out, rng)
+    learnt, held = _split(settings.holds_out(lists.users))
     network = _network(lists, settings).to(device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -56,16 +56,10 @@ def train(
     return network.eval(), curve
 
 
-def _split(users: Rows, share: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """(lists to learn from, lists of the users (n,) held out), at least one of each."""
-    own = np.where(users == PAD, -1 - np.arange(len(users)), users)  # nobody known is a user alone
-    everyone = np.unique(own)
-    if len(everyone) < 2:
-        raise TrainingError(
-            f"lists of at least 2 users are needed, one to hold out; got {len(everyone)}"
-        )
-    size = min(max(1, round(len(everyone) * share)), len(everyone) - 1)
-    held = np.isin(own, rng.permutation(everyone)[:size])
+def _split(held: Mask) -> tuple[Array, Array]:
+    """(lists to learn from, lists held out), at least one of each."""
+    if not held.any():
+        raise TrainingError("lists of at least 2 users are needed, one to hold out; got 1")
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

@@ -17,6 +17,9 @@ from recsys.retrieval.fusion import Fusion
 from recsys.retrieval.sources import PASSING, Sources
 from recsys.retrieval.variants import Variants
 
+TWO_STAGE, FUSED = "two-stage", "fused"
+"""What the list of both stages and that of all sources are called."""
+
 _log = logging.getLogger("recsys")
 
 BLOCK_CELLS = 8_000_000
@@ -44,6 +47,7 @@ class Fitted:
     knowledge: Knowledge
     ranker: NeuralRanker | None
     variants: Variants | None = None  # where a list shows one of each product
+    leader: str | None = None  # whose order is served as the ranker's was worse: a source, or FUSED
 
     def candidates(
         self, histories: Histories, allowed: Allowed, least: int = 0
@@ -75,6 +79,8 @@ class Fitted:
     ) -> Ranked:
         """Stage two: at most `k` of the candidates; `failed` are sources that offered none."""
         known = histories.lengths > 0
+        if self.leader is not None and not failed:
+            return self.fused(self.led(candidates, self.leader), k)
         if self.ranker is None or failed or not known.any():
             return self.fused(candidates, k, failed)
         try:
@@ -89,6 +95,10 @@ class Fitted:
         if self.variants is None:
             return Ranked(candidates.at(places[:, :k]), top[:, :k], known, ())
         return Ranked(*_once(self.variants, candidates.at(places), top, k), known, ())
+
+    def led(self, candidates: Candidates, leader: str) -> Candidates:
+        """The candidates in the order of a source, the rest in fused order behind it."""
+        return candidates if leader == FUSED else candidates.led_by(leader)
 
     def fused(self, candidates: Candidates, k: int, failed: Sequence[str] = ()) -> Ranked:
         """Stage one alone: at most `k` of the candidates, in the order of the union."""

@@ -37,6 +37,7 @@ class Learnt:
             "notes": notes,
             "sources": [member.name for member in fitted.sources.members],
             "has_ranker": fitted.ranker is not None,
+            "leader": fitted.leader,
             "mixture": None if fitted.sources.mixture is None else fitted.sources.mixture.told(),
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=1))
@@ -71,8 +72,9 @@ class Learnt:
         knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
+        fitted = Fitted(sources, knowledge, ranker, variants, about["leader"])
         return (
-            cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants)),
+            cls(log, catalog, policy, fitted),
             settings,
             about["notes"],
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys.evaluation.account import Found, account
-from recsys.evaluation.answers import FUSED, TWO_STAGE, Answers, ask
+from recsys.evaluation.answers import Answers, ask
 from recsys.evaluation.examples import examples
 from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import Window, windows
@@ -20,6 +20,7 @@ from recsys.evaluation.yardstick import Values, Yardstick
 from recsys.features.arrays import Array, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
+from recsys.fitted import FUSED, TWO_STAGE
 from recsys.fitting import Progress, silent
 from recsys.settings import EvaluationSettings
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from recsys.evaluation.answers import TWO_STAGE
 from recsys.evaluation.certainty import (
     Bootstrap,
     Comparison,
@@ -20,6 +19,7 @@ from recsys.evaluation.certainty import (
 from recsys.evaluation.slices import Slice, table
 from recsys.evaluation.yardstick import Values
 from recsys.features.arrays import Array, Rows
+from recsys.fitted import TWO_STAGE
 from recsys.settings import EvaluationSettings
 
 PUBLISHED = ("ndcg", "recall")

@@ -1,5 +1,7 @@
 """Chosen against sets in Python; training lists keep every positive and count what was missed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,6 +34,13 @@ def test_hits() -> None:
     chosen = chosen_of([7, 2], [4])
     hits = chosen.hits(np.array([[7, 4, PAD], [4, 4, 7]], np.int32))
     assert hits.tolist() == [[True, False, False], [True, True, False]]
+
+
+def test_codes_are_those_of_the_events_that_chose() -> None:
+    chosen = replace(chosen_of([7, 2], [4]), events=np.array([2, 0, 255], np.uint8))
+    codes = chosen.codes(np.array([[7, 4, PAD, 2], [4, 4, 7, 2]], np.int32))
+    assert codes.tolist() == [[2, PAD, PAD, 0], [255, 255, PAD, PAD]]
+    assert chosen_of([], []).codes(np.array([[1], [PAD]], np.int32)).tolist() == [[PAD], [PAD]]
 
 
 def test_what_may_not_be_offered_is_left_out() -> None:

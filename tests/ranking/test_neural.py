@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from recsys.features.arrays import Floats
+from recsys.features.arrays import PAD, Floats
 from recsys.features.errors import ArtifactError, TrainingError
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import softmax_loss
 from recsys.ranking.neural import NeuralRanker, order
-from recsys.ranking.training import _split
 
 NAMES = ("nearness", "price", "noise", "constant")
 
@@ -115,11 +116,33 @@ def test_the_best_epoch_is_kept() -> None:
     learner = ranker(learning_rate=5e-2, hidden=(64,), held_out=0.5).fit(lists)
     curve = [epoch["held out"] for epoch in learner.curve_]
     assert curve[-1] > min(curve), "the last epoch is the best: nothing is shown"
-    _, held = _split(np.arange(60, dtype=np.int32), 0.5, np.random.default_rng(learner.seed))
+    held = learner.holds_out(lists.users)
     scores = scores_of(learner, lists)[held]
     arrays = (torch.from_numpy(each[held]) for each in (lists.labels, lists.filled))
     loss = softmax_loss(torch.from_numpy(scores), *arrays).item()
     assert loss == pytest.approx(min(curve), rel=1e-5)
+
+
+@given(
+    st.lists(st.integers(-1, 30), min_size=1, max_size=40),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 5),
+)
+def test_users_are_held_out_whole_and_never_all(own: list[int], share: float, seed: int) -> None:
+    users = np.array(own, np.int32)
+    held = NeuralRanker(held_out=share, seed=seed).holds_out(users)
+    different = len(set(own) - {PAD}) + own.count(PAD)
+    assert held.any() == (different > 1)
+    assert not held.all()
+    assert not set(users[held & (users != PAD)]) & set(users[~held])
+
+
+def test_who_is_held_out_does_not_depend_on_the_others() -> None:
+    learner = ranker(held_out=0.3)
+    users = np.arange(400, dtype=np.int32)
+    held = learner.holds_out(users)
+    assert held.mean() == pytest.approx(0.3, abs=0.06)
+    np.testing.assert_array_equal(learner.holds_out(users[350:20:-3]), held[350:20:-3])
 
 
 def test_progress_is_told() -> None:
