@@ -32,11 +32,13 @@ class NeuralRanker:
     weight_decay: float = 1e-2
     held_out: float = 0.1  # share of the users whose lists decide when to stop
     patience: int = 3  # epochs
+    event_loss: float = 0.3  # what the loss of the events' heads weighs beside that of the lists
     seed: int = 0
     device: str = "auto"
     names_: tuple[str, ...] = field(default=(), init=False, repr=False)
     network_: Any = field(default=None, init=False, repr=False)
     scorer_: Any = field(default=None, init=False, repr=False)  # the network as it serves
+    events_: tuple[str, ...] = field(default=(), init=False, repr=False)  # that have heads
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,8 @@ class NeuralRanker:
                 raise SettingsError(
                     f"{name} must be at least 0, below 1; got {getattr(self, name)}"
                 )
+        if self.event_loss < 0:
+            raise SettingsError(f"event_loss must not be negative; got {self.event_loss}")
         if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
             raise SettingsError("weight_decay must not be negative, and every width at least 1")
 
@@ -64,8 +68,9 @@ class NeuralRanker:
             raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network, self.curve_ = train(lists, self, progress)
+            network, self.curve_, heads = train(lists, self, progress)
         self._hold(network)
+        self.events_ = tuple(lists.events[head] for head in heads)
         self.names_ = lists.names
         return self
 
@@ -105,7 +110,12 @@ class NeuralRanker:
 
         weights = {name: value.contiguous() for name, value in self.network_.state_dict().items()}
         save_file(weights, folder / "network.safetensors")
-        about = {"features": self.names_, "hidden": self.hidden, "curve": self.curve_}
+        about = {
+            "features": self.names_,
+            "hidden": self.hidden,
+            "events": self.events_,
+            "curve": self.curve_,
+        }
         (folder / "ranker.json").write_text(json.dumps(about))
 
     def load(self, folder: Path) -> Self:
@@ -115,7 +125,9 @@ class NeuralRanker:
         from recsys.ranking.network import ListNetwork
 
         about = json.loads((folder / "ranker.json").read_text())
-        network = ListNetwork(len(about["features"]), tuple(about["hidden"]), self.dropout)
+        network = ListNetwork(
+            len(about["features"]), tuple(about["hidden"]), self.dropout, len(about["events"])
+        )
         try:
             network.load_state_dict(load_file(folder / "network.safetensors"))
         except RuntimeError as error:
@@ -123,7 +135,8 @@ class NeuralRanker:
                 f"{folder}: the network does not fit its settings: {error}"
             ) from None
         self._hold(network.eval().to(self._device()))
-        self.names_, self.curve_ = tuple(about["features"]), about["curve"]
+        self.names_, self.events_ = tuple(about["features"]), tuple(about["events"])
+        self.curve_ = about["curve"]
         return self
 
     def _hold(self, network: Any) -> None:

@@ -11,7 +11,7 @@ from recsys.features.errors import TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
-from recsys.judging import Trial, judge
+from recsys.judging import Trial, event_grades, judge
 from recsys.learning import (
     Moment,
     moments_in_time,
@@ -198,10 +198,13 @@ class Fitting:
         offered = candidates.take(hit)
         features, names = fitted.features(block.histories.take(hit), offered)
         rng = np.random.default_rng((self.settings.seed, *place))
+        grades = event_grades(block.past.events, self.settings.events)
         lists = TrainingLists.of(
-            features, names, offered, labels[hit], self.settings.training.negatives, rng
-        )
-        return lists.counting(len(block.histories), len(chosen.items))
+            features, names, offered, labels[hit], self.settings.training.negatives, rng,
+            grades.graded(chosen.take(hit).codes(offered.items)), grades.names,
+        )  # fmt: skip
+        found = int(candidates.filled.sum())
+        return lists.counting(len(block.histories), len(chosen.items), found)
 
     def _learn(
         self, log: Interactions, step: str, older: Older | None = None

@@ -12,6 +12,7 @@ from recsys.features.errors import TrainingError
 from recsys.fitted import FUSED, TWO_STAGE, Fitted, block_size
 from recsys.learning import Moment
 from recsys.policy import Policy
+from recsys.ranking.grades import Grades
 from recsys.ranking.lists import Chosen
 from recsys.ranking.neural import NeuralRanker, order
 from recsys.retrieval.candidates import Candidates
@@ -76,10 +77,20 @@ def judge(trial: Trial, ranker: NeuralRanker, settings: EngineSettings) -> Verdi
 
 def event_gains(names: tuple[str, ...], settings: EngineSettings) -> Floats:
     """(events,) what each event of a log counts when lists are judged: its weight, or 0."""
-    weights = [settings.events.get(name, EventType()).weight for name in names]
+    weights = event_weights(names, settings.events)
     targets = [w for name, w in zip(names, weights, strict=True) if _is_target(name, settings)]
     least = min(targets, default=0.0)
     return np.array([weight * (weight >= least) for weight in weights], np.float32)
+
+
+def event_grades(names: tuple[str, ...], events: Mapping[str, EventType]) -> Grades:
+    """The grades of a log's events, by their weights in the settings."""
+    return Grades.of(names, event_weights(names, events))
+
+
+def event_weights(names: tuple[str, ...], events: Mapping[str, EventType]) -> list[float]:
+    """(events,) what the settings say that each event of a log is worth."""
+    return [events.get(name, EventType()).weight for name in names]
 
 
 def _is_target(name: str, settings: EngineSettings) -> bool:

@@ -155,6 +155,33 @@ def test_lists_of_several_moments_are_one() -> None:
     assert (joined.queries, joined.positives, joined.missed) == (6, 8, 4 + 1 + 0)
 
 
+def test_grades_stay_with_their_candidates() -> None:
+    candidates, rng = offered([[1, 2, 3, 4, 5], [6, 7, 8, 9, PAD]]), np.random.default_rng(0)
+    grades = np.array([[0, 2, 0, 0, 1], [0, 0, 0, 3, 0]], np.uint8)
+    features = candidates.items[:, :, None].astype(np.float32)
+    lists = TrainingLists.of(
+        features, ("item",), candidates, grades / np.float32(3), 2, rng, grades, ("a", "b", "c")
+    )
+    assert lists.grades is not None
+    for row, expected in enumerate([{2: 2, 5: 1}, {9: 3}]):
+        own = zip(lists.features[row, :, 0].tolist(), lists.grades[row].tolist(), strict=True)
+        assert {item: grade for item, grade in own if grade} == expected
+    assert lists.outcomes(np.array([1, 0])).sum(axis=1).tolist() == [[1, 1, 1], [2, 1, 0]]
+    assert lists.offered == 9
+    joined = TrainingLists.joined([lists, lists.counting(5, 7, offered=40)])
+    assert joined.grades is not None
+    assert joined.grades.shape == joined.labels.shape
+    assert joined.offered == 49
+    assert TrainingLists.joined([lists, lists.counting(5, 7)]).offered is None
+
+
+def test_without_grades_there_is_one_outcome() -> None:
+    lists = drawn([[0, 2, 1]], [[4, 5, 6]], 9)
+    outcomes = lists.outcomes(np.array([0]))
+    assert outcomes.shape == (1, 3, 1)
+    assert (outcomes[:, :, 0] == (lists.labels > 0)).all()
+
+
 @pytest.mark.parametrize("parts", [0, 2])
 def test_nothing_joined_is_nothing(parts: int) -> None:
     joined = TrainingLists.joined([TrainingLists.none().counting(2, 1)] * parts)

@@ -145,6 +145,42 @@ def test_who_is_held_out_does_not_depend_on_the_others() -> None:
     np.testing.assert_array_equal(learner.holds_out(users[350:20:-3]), held[350:20:-3])
 
 
+def graded(n: int = 200, seed: int = 0) -> TrainingLists:
+    """As planted, where what was chosen despite a high price was bought and all else was viewed."""
+    lists = planted(n, seed=seed)
+    chosen = lists.labels > 0
+    bought = chosen & (lists.features[:, :, 1] > -1)
+    grades = chosen.astype(np.uint8) + bought
+    return replace(lists, grades=grades, events=("view", "purchase"))
+
+
+def test_each_event_with_enough_outcomes_has_a_head() -> None:
+    lists = graded()
+    assert lists.grades is not None
+    assert ranker(epochs=1).fit(lists).events_ == ("view", "purchase")
+    none_bought = replace(lists, grades=np.minimum(lists.grades, 1))
+    assert ranker(epochs=1).fit(none_bought).events_ == ("view",)
+    all_bought = replace(lists, grades=np.full_like(lists.grades, 2))
+    assert ranker(epochs=1).fit(all_bought).events_ == ()
+
+
+def test_a_log_of_one_event_has_one_head(fitted: NeuralRanker) -> None:
+    assert fitted.events_ == ("chosen",)
+
+
+def test_without_their_loss_events_have_no_heads() -> None:
+    learner = ranker(epochs=1, event_loss=0).fit(graded())
+    assert learner.events_ == ()
+    assert learner.network_.heads is None
+
+
+def test_heads_leave_the_order_as_good() -> None:
+    lists, unseen = graded(), graded(seed=9)
+    without, with_heads = (ranker(event_loss=loss).fit(lists) for loss in (0, 0.3))
+    assert ndcg(scores_of(with_heads, unseen), unseen.labels) > 0.98
+    assert ndcg(scores_of(without, unseen), unseen.labels) > 0.98
+
+
 def test_progress_is_told() -> None:
     shares: list[float] = []
     ranker(epochs=3, patience=9).fit(planted(40), shares.append)
