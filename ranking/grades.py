@@ -11,6 +11,9 @@ from recsys.features.arrays import PAD, Array
 Graded = NDArray[np.uint8]
 """0 where nothing was chosen, 1 for the weakest event, 2 for the next stronger one, ..."""
 
+TIED = "_or_"
+"""Between the names of events of one weight, which are one grade."""
+
 
 @dataclass(frozen=True)
 class Grades:
@@ -24,7 +27,7 @@ class Grades:
         """Of events (n,) and what each is worth (n,)."""
         worths, grades = np.unique(weights, return_inverse=True)
         names = [
-            "_or_".join(name for name, own in zip(events, grades, strict=True) if own == grade)
+            TIED.join(name for name, own in zip(events, grades, strict=True) if own == grade)
             for grade in range(len(worths))
         ]
         return cls(tuple(names), (grades + 1).astype(np.uint8))

@@ -94,7 +94,7 @@ class TrainingLists:
     missed: int  # those of them that no source had found: counted, and nothing to learn from
     grades: Graded | None = None  # (n, w) which event chose each; None: all are of one kind
     events: tuple[str, ...] = ("chosen",)  # the names of the grades from 1 on
-    offered: int | None = None  # candidates of all those moments, drawn or not; None: unknown
+    offered: int | None = None  # candidates at those moments, drawn or not; None: unknown
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -147,7 +147,8 @@ class TrainingLists:
     def counting(self, queries: int, positives: int, offered: int | None = None) -> "TrainingLists":
         """The same lists as part of so many moments, at which so many items were chosen.
 
-        `offered` are the candidates of all those moments; None leaves their number unknown.
+        `offered` are the candidates at those of them with a choice that might have been offered,
+        whether or not it was; None leaves their number unknown.
         """
         return replace(
             self,

@@ -11,7 +11,7 @@ import polars as pl
 from recsys import __version__
 from recsys.adaptation import adapted
 from recsys.artifact import check_folder, write_folder
-from recsys.features.arrays import PAD
+from recsys.features.arrays import PAD, Floats
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
@@ -19,6 +19,7 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.predicate import Predicate
 from recsys.features.reading import read_interactions
+from recsys.features.settings import nearest
 from recsys.features.sources import Source as Table
 from recsys.features.text import TextEncoder
 from recsys.features.threads import side_by_side
@@ -155,6 +156,8 @@ class Engine:
         k: int = 10,
         exclude: Ids = (),
         where: Predicate | None = None,
+        probabilities: bool = False,
+        by_value: str | None = None,
     ) -> pl.DataFrame:
         """The best `k` items for users by id, or for sessions by their events.
 
@@ -164,21 +167,40 @@ class Engine:
         are offered to nobody, and no item of which `where` does not hold: a polars expression over
         the catalogue's columns, or SQL such as "price < 20 AND category = 'toys'". Raises DataError
         where k < 1, or where `where` cannot be read or names an unknown column.
+
+        With `probabilities` there is a column for each event that the ranker foretells, such as
+        p_view and p_purchase: how probable it is that the user chooses the item by that event or a
+        stronger one, given that they choose anything that may be offered, in as long a time as the
+        lists that the ranker learnt from. They are null where the ranker has nothing to go by. With
+        `by_value`, a column of numbers (or the price) of the catalogue such as a margin, lists are
+        ordered by the expected value, which is then the score: the column times the probability of
+        the strongest event. Both raise DataError where there are no probabilities.
         """
         _check_k(k)
         asked = self._asked(users, sessions)
         if not len(asked.ids):
-            return no_table(asked.ids.dtype, self.items.dtype)
-        return self.answer(asked, k, exclude, where)
+            events = self._foretold() if probabilities else ()
+            return no_table(asked.ids.dtype, self.items.dtype, events)
+        return self.answer(asked, k, exclude, where, probabilities=probabilities, by_value=by_value)
 
     def answer(
-        self, asked: Asked, k: int, exclude: Ids = (), where: Predicate | None = None
+        self,
+        asked: Asked,
+        k: int,
+        exclude: Ids = (),
+        where: Predicate | None = None,
+        *,
+        probabilities: bool = False,
+        by_value: str | None = None,
     ) -> pl.DataFrame:
         """As `recommend`, for histories that have been made already."""
-        lists = Lists.joined(list(self._lists(asked, min(k, len(self.items)), exclude, where)))
-        sources = self.learnt.fitted.sources
+        learnt = self.learnt
+        events = self._foretold() if probabilities else ()
+        worth = None if by_value is None else self._worth(by_value)
+        blocks = self._lists(asked, min(k, len(self.items)), exclude, where, bool(events), worth)
+        lists, sources = Lists.joined(list(blocks)), learnt.fitted.sources
         offering = [member.name for member in sources.offering]
-        return as_table(asked, lists, k, offering, sources.retrievers, self.learnt.catalog)
+        return as_table(asked, lists, k, offering, sources.retrievers, learnt.catalog, events)
 
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
@@ -263,8 +285,40 @@ class Engine:
         known = (rows != PAD).astype(np.uint32) + ((rows != PAD) & (histories.lengths > 0))
         return Asked(ids, histories, said.gather(known))
 
+    def _foretold(self) -> tuple[str, ...]:
+        """The events of which there are probabilities; raises DataError without any."""
+        ranker = self.learnt.fitted.ranker
+        if ranker is None:
+            raise DataError("probabilities need a ranker, and this engine has none: see its notes")
+        if not ranker.events_:
+            raise DataError(
+                "this engine foretells no event: ranker.event_loss is 0, or too few were there to "
+                "learn from"
+            )
+        return ranker.events_
+
+    def _worth(self, column: str) -> Floats:
+        """(items,) what a column of the catalogue says that each item is worth."""
+        self._foretold()
+        catalog = self.learnt.catalog
+        numbers, price = dict(catalog.numbers()), catalog.price()
+        if price is not None:
+            numbers[str(catalog.columns.price)] = price
+        if column not in numbers:
+            raise DataError(
+                f"by_value must name a number or the price of the catalogue; got {column!r}; "
+                f"{nearest(column, numbers)}"
+            )
+        return numbers[column]
+
     def _lists(
-        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None
+        self,
+        asked: Asked,
+        k: int,
+        exclude: Ids,
+        where: Predicate | None,
+        probabilities: bool,
+        worth: Floats | None,
     ) -> Iterator[Lists]:
         """The lists of each block of those who ask."""
         fitted, catalog, policy = self.learnt.fitted, self.learnt.catalog, self.learnt.policy
@@ -276,9 +330,11 @@ class Engine:
 
         def lists(histories: Histories) -> Lists:
             allowed = policy.allowed(histories)
-            ranked = fitted.rank(histories, allowed, k)
+            candidates, failed = fitted.candidates(histories, allowed, k)
+            ranked = fitted.ordered(histories, candidates, failed, k, worth)
+            odds = fitted.probabilities(histories, candidates, ranked) if probabilities else None
             most = fitted.available(allowed)
-            return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
+            return Lists.of(histories, ranked, k, most, fitted.sources.retrievers, odds)
 
         return side_by_side(lists, asked.blocks(block_size(len(catalog))))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.catalog import Catalog
+from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
 from recsys.ranking.neural import NeuralRanker, order
 from recsys.ranking.pair_features import Knowledge, pair_features
@@ -75,11 +76,20 @@ class Fitted:
         return self.ordered(histories, candidates, failed, k)
 
     def ordered(
-        self, histories: Histories, candidates: Candidates, failed: Sequence[str], k: int
+        self,
+        histories: Histories,
+        candidates: Candidates,
+        failed: Sequence[str],
+        k: int,
+        worth: Floats | None = None,
     ) -> Ranked:
-        """Stage two: at most `k` of the candidates; `failed` are sources that offered none."""
+        """Stage two: at most `k` of the candidates; `failed` are sources that offered none.
+
+        With what each item is worth (items,) they are ordered by expected worth: that times the
+        probability of the strongest event that the ranker foretells. NaN is worth nothing.
+        """
         known = histories.lengths > 0
-        if self.leader is not None and not failed:
+        if self.leader is not None and not failed and worth is None:
             return self.fused(self.led(candidates, self.leader), k)
         if self.ranker is None or failed or not known.any():
             return self.fused(candidates, k, failed)
@@ -89,12 +99,37 @@ class Fitted:
             _log.error("features failed and lists are fused by rank: %s", error)
             return self.fused(candidates, k, ["one, while it gave scores"])
         scores = self.ranker.scores(features, names, candidates.filled)
+        if worth is not None:
+            odds = self.ranker.probabilities(features, names, candidates.filled)[..., -1]
+            scores = _expected(odds, worth[candidates.items])
         scores = np.where(known[:, None], scores, fused_scores(candidates))
         places = order(scores)
         top = np.take_along_axis(scores, places, axis=1)
         if self.variants is None:
             return Ranked(candidates.at(places[:, :k]), top[:, :k], known, ())
         return Ranked(*_once(self.variants, candidates.at(places), top, k), known, ())
+
+    def probabilities(self, histories: Histories, candidates: Candidates, ranked: Ranked) -> Floats:
+        """(b, k, h) of each event that the ranker foretells, of each item of the final lists.
+
+        `candidates` are all that they were taken from. NaN where nothing is known of a user, where
+        a source failed, and where a list is short. Raises TrainingError without a ranker.
+        """
+        if self.ranker is None:
+            raise TrainingError("without a ranker there are no probabilities")
+        final = ranked.candidates
+        unknown = np.full((*final.items.shape, len(self.ranker.events_)), np.nan, np.float32)
+        try:
+            features, names = self.features(histories, candidates)
+        except PASSING:  # said where the lists were made
+            return unknown
+        if ranked.failed:
+            return unknown
+        every = self.ranker.probabilities(features, names, candidates.filled)
+        places = (final.items[:, :, None] == candidates.items[:, None, :]).argmax(axis=2)
+        own = np.take_along_axis(every, places[:, :, None], axis=1)
+        known = (histories.lengths > 0)[:, None] & final.filled
+        return np.where(known[:, :, None], own, unknown)
 
     def led(self, candidates: Candidates, leader: str) -> Candidates:
         """The candidates in the order of a source, the rest in fused order behind it."""
@@ -107,6 +142,12 @@ class Fitted:
         if self.variants is not None:
             top, scores = _once(self.variants, candidates, scores, k)
         return Ranked(top.top(k), scores[:, :k], nobody, tuple(failed))
+
+
+def _expected(probabilities: Floats, worth: Floats) -> Floats:
+    """(b, w) what items are expected to bring; -inf where a probability is NaN."""
+    expected = probabilities * np.where(np.isfinite(worth), worth, np.float32(0))
+    return np.where(np.isfinite(probabilities), expected, np.float32(-np.inf))
 
 
 def _once(

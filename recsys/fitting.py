@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recsys.calibrating import calibrate
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
-from recsys.judging import Trial, event_grades, judge
+from recsys.judging import judge
 from recsys.learning import (
     Moment,
     moments_in_time,
@@ -27,6 +28,7 @@ from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Older
 from recsys.settings import EngineSettings
+from recsys.trial import Trial, event_grades
 
 _MOST_MIXED = 4_000
 """Users whose lists a mixture is learnt from."""
@@ -76,8 +78,10 @@ class Fitting:
         ranker = make_ranker(self.settings).fit(
             lists, lambda share: self.progress("training the ranker", share)
         )
-        verdict = judge(trial.held_out(ranker), ranker, self.settings)
-        return _SecondStage(ranker, verdict.leader), older, [*notes, verdict.note]
+        tried = trial.held_out(ranker)
+        calibrated = calibrate(ranker, tried, self.settings)
+        verdict = judge(ranker, tried, self.settings)
+        return _SecondStage(ranker, verdict.leader), older, [*notes, verdict.note, *calibrated]
 
     def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:
         """What ranks are worth, where settings ask to learn it, and a note on it.
@@ -203,7 +207,7 @@ class Fitting:
             features, names, offered, labels[hit], self.settings.training.negatives, rng,
             grades.graded(chosen.take(hit).codes(offered.items)), grades.names,
         )  # fmt: skip
-        found = int(candidates.filled.sum())
+        found = int(candidates.filled[np.diff(chosen.offsets) > 0].sum())
         return lists.counting(len(block.histories), len(chosen.items), found)
 
     def _learn(

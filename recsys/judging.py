@@ -1,50 +1,17 @@
 """Whether the ranker orders better than what it reads, on users whom it has not learnt from."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.evaluation.certainty import Bootstrap, Comparison, compare
 from recsys.features.arrays import PAD, Array, Floats, Rows
-from recsys.features.columns import EventType
-from recsys.features.errors import TrainingError
-from recsys.fitted import FUSED, TWO_STAGE, Fitted, block_size
-from recsys.learning import Moment
-from recsys.policy import Policy
-from recsys.ranking.grades import Grades
+from recsys.fitted import FUSED, TWO_STAGE
 from recsys.ranking.lists import Chosen
 from recsys.ranking.neural import NeuralRanker, order
-from recsys.retrieval.candidates import Candidates
 from recsys.settings import EngineSettings
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A past moment, and sources that were fitted on its past: what they find is what is served."""
-
-    moment: Moment
-    fitted: Fitted
-    policy: Policy
-
-    def held_out(self, ranker: NeuralRanker) -> "Trial":
-        """The same with the users alone whom the ranker has not learnt from."""
-        held = np.flatnonzero(ranker.holds_out(self.moment.histories.users))
-        return Trial(self.moment.take(held), self.fitted, self.policy)
-
-    def blocks(self) -> Iterator[tuple[Moment, Candidates]]:
-        """Users who chose what they might have been offered, and all of their candidates."""
-        for whole in self.moment.blocks(block_size(len(self.policy.mask))):
-            chosen = whole.chosen.within(self.policy.allowed(whole.histories))
-            kept = np.flatnonzero(np.diff(chosen.offsets) > 0)
-            if not len(kept):
-                continue
-            block = replace(whole, chosen=chosen).take(kept)
-            allowed = self.policy.allowed(block.histories)
-            candidates, failed = self.fitted.candidates(block.histories, allowed)
-            if failed:
-                raise TrainingError(f"sources failed while the ranker was tried: {failed}")
-            yield block, candidates
+from recsys.trial import Trial, event_weights
 
 
 @dataclass(frozen=True)
@@ -55,7 +22,7 @@ class Verdict:
     note: str
 
 
-def judge(trial: Trial, ranker: NeuralRanker, settings: EngineSettings) -> Verdict:
+def judge(ranker: NeuralRanker, trial: Trial, settings: EngineSettings) -> Verdict:
     """The ranker's order against the fused one and that of every source, on the trial's lists.
 
     All of them order the same candidates, as many as would be served. A list is worth its NDCG at
@@ -81,16 +48,6 @@ def event_gains(names: tuple[str, ...], settings: EngineSettings) -> Floats:
     targets = [w for name, w in zip(names, weights, strict=True) if _is_target(name, settings)]
     least = min(targets, default=0.0)
     return np.array([weight * (weight >= least) for weight in weights], np.float32)
-
-
-def event_grades(names: tuple[str, ...], events: Mapping[str, EventType]) -> Grades:
-    """The grades of a log's events, by their weights in the settings."""
-    return Grades.of(names, event_weights(names, events))
-
-
-def event_weights(names: tuple[str, ...], events: Mapping[str, EventType]) -> list[float]:
-    """(events,) what the settings say that each event of a log is worth."""
-    return [events.get(name, EventType()).weight for name in names]
 
 
 def _is_target(name: str, settings: EngineSettings) -> bool:

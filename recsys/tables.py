@@ -40,6 +40,7 @@ class Lists:
     past: Rows  # (b, k)
     available: Array  # (b,) how many items might have been offered
     failed: tuple[str | None, ...]  # (b,) the sources that could not answer
+    probabilities: Floats  # (b, k, h) of each event; h is 0 where nobody asks for them
 
     @classmethod
     def of(
@@ -49,12 +50,15 @@ class Lists:
         k: int,
         available: Array,
         retrievers: Sequence[Retriever],
+        probabilities: Floats | None = None,
     ) -> "Lists":
         """The lists of one block."""
         candidates = ranked.candidates
         codes, past = because(histories, candidates, retrievers)
         offered = (candidates.ranks != PAD) @ (1 << np.arange(len(candidates.sources)))
         failed = ", ".join(ranked.failed) or None
+        if probabilities is None:
+            probabilities = np.zeros((*candidates.items.shape, 0), np.float32)
         return cls(
             items=_wide(candidates.items, k, PAD),
             scores=_wide(ranked.scores, k, -np.inf),
@@ -63,6 +67,7 @@ class Lists:
             past=_wide(past, k, PAD),
             available=available,
             failed=(failed,) * len(candidates),
+            probabilities=_wide(probabilities, k, np.nan),
         )
 
     @classmethod
@@ -80,11 +85,13 @@ class Lists:
             past=whole("past"),
             available=whole("available"),
             failed=tuple(failed for part in parts for failed in part.failed),
+            probabilities=whole("probabilities"),
         )
 
 
 def _wide(values: Array, k: int, fill: float) -> Array:
-    return np.pad(values, [(0, 0), (0, k - values.shape[1])], constant_values=fill)
+    rest = [(0, 0)] * (values.ndim - 2)
+    return np.pad(values, [(0, 0), (0, k - values.shape[1]), *rest], constant_values=fill)
 
 
 def as_table(
@@ -94,8 +101,12 @@ def as_table(
     sources: Sequence[str],
     retrievers: Sequence[Retriever],
     catalog: Catalog,
+    events: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """The lists of everybody who asked; `k` items were asked for, `sources` offered them."""
+    """The lists of everybody who asked; `k` items were asked for, `sources` offered them.
+
+    Of `events` there are probabilities.
+    """
     shown = lists.items != PAD
     shown[:, 0] = True  # who is offered nothing has one row to say so
     owner, place = np.nonzero(shown)
@@ -111,6 +122,9 @@ def as_table(
             "note": _notes(asked, lists, k).gather(owner),
         }
     )
+    foretold = lists.probabilities[shown]
+    columns = [pl.Series(f"p_{name}", foretold[:, n]) for n, name in enumerate(events)]
+    table = table.with_columns(each.fill_nan(None) for each in columns)
     if (items == PAD).any():
         there = pl.col("item_id").is_not_null()
         table = table.with_columns(pl.when(there).then(pl.col("rank", "score")))
@@ -155,7 +169,7 @@ def _notes(asked: Asked, lists: Lists, k: int) -> pl.Series:
     return parts.select(pl.when(said != "").then(said).alias("note")).to_series()
 
 
-def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
+def no_table(users: pl.DataType, items: pl.DataType, events: Sequence[str] = ()) -> pl.DataFrame:
     """The table of nobody's lists."""
     return pl.DataFrame(
         schema={
@@ -166,6 +180,7 @@ def no_table(users: pl.DataType, items: pl.DataType) -> pl.DataFrame:
             "sources": pl.List(pl.String),
             "reason": pl.String,
             "note": pl.String,
+            **{f"p_{name}": pl.Float32 for name in events},
         }
     )
 

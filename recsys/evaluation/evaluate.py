@@ -12,6 +12,7 @@ import numpy as np
 from recsys.evaluation.account import Found, account
 from recsys.evaluation.answers import Answers, ask
 from recsys.evaluation.examples import examples
+from recsys.evaluation.foretold import Foretold, foretell
 from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import Window, windows
 from recsys.evaluation.result import Evaluation
@@ -46,7 +47,7 @@ def evaluate(
     """
     cuts = windows(log, settings, test)
     shown = _shown_categories(log, catalog)
-    seen = [_in_window(engine, window, catalog, settings, shown, progress) for window in cuts]
+    seen = [_in_window(engine, window, log, catalog, settings, shown, progress) for window in cuts]
     return _pooled(engine, seen, settings)
 
 
@@ -66,12 +67,14 @@ class _Seen:
     trained: bool  # was there a ranker
     curve: Sequence[Mapping[str, float]]
     fit_seconds: float
+    foretold: Foretold | None
     examples: Sequence[Mapping[str, Any]]
 
 
 def _in_window(
     engine: "Engine",
     window: Window,
+    log: Interactions,
     catalog: Catalog,
     settings: EvaluationSettings,
     shown: Rows | None,
@@ -99,6 +102,7 @@ def _in_window(
         trained=ranker is not None,
         curve=[] if ranker is None else ranker.curve_,
         fit_seconds=fit_seconds,
+        foretold=foretell(engine, log, window, settings),
         examples=examples(engine, held, settings.k),
     )
 
@@ -135,6 +139,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
     seconds = {name: sum(each.answers.seconds[name] for each in seen) for name in names}
     counts = _sums([each.held.counts for each in seen])
     failed = [name for each in seen for name in each.answers.failed]
+    foretold = Foretold.joined([each.foretold for each in seen])
     beware = [note for each in seen for note in each.notes]
     return Evaluation(
         settings=settings,
@@ -144,6 +149,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         whole={name: _weighted(seen, name) for name in names},
         seconds=seconds,
         account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
+        calibration={} if foretold is None else foretold.by_event(),
         slices=_telling(pooled(each.slices for each in seen)),
         curves=_curves(seen),
         examples=seen[-1].examples,

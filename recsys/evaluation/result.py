@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys.evaluation.calibration import Reliability
 from recsys.evaluation.certainty import (
     Bootstrap,
     Comparison,
@@ -37,6 +38,7 @@ class Evaluation:
     whole: Mapping[str, Mapping[str, float]]  # per system what is said of all lists together
     seconds: Mapping[str, float]  # per system, to make all lists
     account: Mapping[str, Any]  # see `account`
+    calibration: Mapping[str, Reliability]  # per event that was foretold, the weakest first
     slices: Sequence[Slice]
     curves: Sequence[Mapping[str, float]]  # per run and epoch the losses of the ranker
     examples: Sequence[Mapping[str, Any]]
@@ -69,6 +71,7 @@ class Evaluation:
             "comparisons": [each.as_dict() for each in self._comparisons()],
             "slices": table(self.slices, self.settings.draws, self.settings.seed),
             "account": dict(self.account),
+            **({"calibration": self._calibration()} if self.calibration else {}),
             "curves": list(self.curves),
             "examples": list(self.examples),
             **({"windows": list(self.windows)} if len(self.windows) > 1 else {}),
@@ -76,6 +79,12 @@ class Evaluation:
             "peak_memory_bytes": self.peak_memory,
             "notes": list(self.notes),
         }
+
+    def _calibration(self) -> dict[str, Any]:
+        """The error of each event; bins of the weakest, which most of what comes true is."""
+        event, weakest = next(iter(self.calibration.items()))
+        errors = {name: each.error for name, each in self.calibration.items()}
+        return {"event": event, **weakest.as_dict(), "errors": errors}
 
     def _intervals(self) -> dict[str, dict[str, list[float]]]:
         """Per system and metric the ends of the 95 % interval of the mean over users."""

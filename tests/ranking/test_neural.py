@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.features.arrays import PAD, Floats
-from recsys.features.errors import ArtifactError, TrainingError
+from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import softmax_loss
 from recsys.ranking.neural import NeuralRanker, order
@@ -31,7 +32,7 @@ def planted(n: int = 200, width: int = 8, seed: int = 0) -> TrainingLists:
     return TrainingLists(features, labels, filled, np.arange(n, dtype=np.int32), NAMES, n, n, 0)
 
 
-def ranker(**settings: float) -> NeuralRanker:
+def ranker(**settings: Any) -> NeuralRanker:
     return NeuralRanker(
         **{
             "hidden": (16,), "epochs": 12, "batch": 16, "learning_rate": 1e-2, "dropout": 0.0,
@@ -181,6 +182,84 @@ def test_heads_leave_the_order_as_good() -> None:
     assert ndcg(scores_of(without, unseen), unseen.labels) > 0.98
 
 
+def odds_of(fitted: NeuralRanker, lists: TrainingLists) -> Floats:
+    return fitted.probabilities(lists.features, lists.names, lists.filled)
+
+
+@pytest.fixture(scope="module")
+def foreteller() -> NeuralRanker:
+    return ranker().fit(graded())
+
+
+def test_probabilities_fall_with_the_strength_of_the_event(foreteller: NeuralRanker) -> None:
+    lists = graded(seed=9)
+    odds = odds_of(foreteller, lists)
+    assert odds.shape == (*lists.filled.shape, 2)
+    assert (np.isnan(odds).all(axis=2) == ~lists.filled).all()
+    assert (odds[lists.filled][:, 1] <= odds[lists.filled][:, 0]).all()
+    came = lists.outcomes(np.arange(len(lists)))[lists.filled]
+    assert odds[lists.filled].mean(axis=0) == pytest.approx(came.mean(axis=0), rel=0.25)
+
+
+def test_probabilities_depend_on_neither_batch_nor_order(foreteller: NeuralRanker) -> None:
+    lists = graded(600, seed=9)
+    odds = odds_of(foreteller, lists)
+    one = slice(7, 8)
+    alone = foreteller.probabilities(lists.features[one], NAMES, lists.filled[one])
+    np.testing.assert_allclose(alone, odds[one], rtol=1e-4, atol=1e-6)
+    backwards = foreteller.probabilities(lists.features[:, ::-1], NAMES, lists.filled[:, ::-1])
+    np.testing.assert_allclose(backwards[:, ::-1], odds, rtol=1e-4, atol=1e-6)
+
+
+def test_candidates_left_out_of_the_lists_are_made_up_for() -> None:
+    """Of lists whose every other candidate was drawn, events are about half as probable."""
+    lists = graded()
+    others = int((lists.filled & (lists.labels == 0)).sum())
+    whole = replace(lists, offered=others + 200)
+    half = replace(lists, offered=2 * others + 200)
+    one, other = (ranker().fit(each) for each in (whole, half))
+    assert (one.shift_, other.shift_) == pytest.approx((0, np.log(0.5)))
+    names = (lists.features, lists.names)
+    np.testing.assert_allclose(
+        other.log_odds(*names), one.log_odds(*names) + np.log(0.5), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_what_came_true_calibrates() -> None:
+    learner, lists = ranker().fit(graded()), graded(2_000, seed=9)
+    before = odds_of(learner, lists)[lists.filled]
+    log_odds = learner.log_odds(lists.features, lists.names)[lists.filled]
+    half = np.random.default_rng(0).random(before.shape) < before / 2
+    learner.calibrate(log_odds, half, lists=2_000, stretch=7)
+    after = odds_of(learner, lists)[lists.filled]
+    assert after.mean(axis=0) == pytest.approx(before.mean(axis=0) / 2, rel=0.2)
+    assert learner.stretch_ == 7
+
+
+def test_weights_of_events_order_by_their_probabilities(foreteller: NeuralRanker) -> None:
+    lists = graded(seed=9)
+    learner = ranker(event_weights={"purchase": 1.0, "view": 0.3}).fit(graded())
+    odds = odds_of(foreteller, lists)
+    expected = np.where(lists.filled, odds[..., 1] + np.float32(0.3) * odds[..., 0], -np.inf)
+    np.testing.assert_allclose(scores_of(learner, lists), expected, rtol=1e-5)
+
+
+def test_weights_of_events_that_cannot_be_foretold_are_refused() -> None:
+    with pytest.raises(TrainingError, match=r"name \['rent'\].*probabilities of \['view', 'pur"):
+        ranker(event_weights={"rent": 1.0}).fit(graded())
+    with pytest.raises(SettingsError, match="finite and 0 or more; got -1"):
+        ranker(event_weights={"view": -1.0})
+    with pytest.raises(SettingsError, match="need one above 0, and event_loss above 0"):
+        ranker(event_weights={"view": 1.0}, event_loss=0.0)
+
+
+def test_without_heads_there_are_no_probabilities() -> None:
+    lists = graded(40)
+    learner = ranker(epochs=1, event_loss=0).fit(lists)
+    with pytest.raises(TrainingError, match="foretells no event"):
+        odds_of(learner, lists)
+
+
 def test_progress_is_told() -> None:
     shares: list[float] = []
     ranker(epochs=3, patience=9).fit(planted(40), shares.append)
@@ -277,6 +356,17 @@ def test_saved_and_loaded_it_scores_the_same(fitted: NeuralRanker, tmp_path: Pat
     np.testing.assert_array_equal(scores_of(loaded, lists), scores_of(fitted, lists))
     assert loaded.names_ == NAMES
     assert loaded.curve_ == fitted.curve_
+
+
+def test_saved_and_loaded_it_foretells_the_same(tmp_path: Path) -> None:
+    learner, lists = ranker(epochs=2).fit(replace(graded(), offered=5_000)), graded(seed=9)
+    log_odds = learner.log_odds(lists.features, lists.names)[lists.filled]
+    came = lists.outcomes(np.arange(len(lists)))[lists.filled]
+    learner.calibrate(log_odds, came, len(lists), stretch=5)
+    learner.save(tmp_path)
+    loaded = NeuralRanker(device="cpu").load(tmp_path)
+    np.testing.assert_array_equal(odds_of(loaded, lists), odds_of(learner, lists))
+    assert (loaded.events_, loaded.stretch_) == (("view", "purchase"), 5)
 
 
 def test_weights_of_another_network_are_refused(fitted: NeuralRanker, tmp_path: Path) -> None:
