@@ -22,7 +22,9 @@ class NeuralRanker:
     """A list-wise network trained with AdamW under one cycle of the learning rate.
 
     It stops when the loss on held-out users has not fallen for `patience` epochs and keeps the
-    best epoch. `fit` raises TrainingError where the loss or a feature is not finite.
+    best epoch. `fit` raises TrainingError where the loss or a feature is not finite, or a list has
+    no chosen candidate. An event with fewer than 50 outcomes, or fewer than 50 candidates without
+    it, is not foretold; a feature that is constant is left out of account.
     """
 
     hidden: tuple[int, ...] = (64, 32)
@@ -86,6 +88,10 @@ class NeuralRanker:
         if not np.isfinite(lists.features).all():
             bad = np.flatnonzero(~np.isfinite(lists.features).all(axis=(0, 1)))
             raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
+        if empty := int((~(lists.labels > 0).any(axis=1)).sum()):
+            raise TrainingError(
+                f"each list needs a chosen candidate; {empty:,} of {len(lists):,} have none"
+            )
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network, self.curve_, heads = train(lists, self, progress)

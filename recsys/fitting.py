@@ -61,6 +61,9 @@ class Fitting:
         final, missing = self._learn(
             log, "fitting sources on everything", older if second.ranker else None
         )
+        if lacking := sorted(second.sources - {member.name for member in final.sources.members}):
+            without = f"no ranker: it reads {lacking}, left out above; lists are fused by rank"
+            return final, [*missing, *said, *notes, without]
         final = replace(final, ranker=second.ranker, leader=second.leader)
         return final, missing + said + notes
 
@@ -81,7 +84,9 @@ class Fitting:
         tried = trial.held_out(ranker)
         calibrated = calibrate(ranker, tried, self.settings)
         verdict = judge(ranker, tried, self.settings)
-        return _SecondStage(ranker, verdict.leader), older, [*notes, verdict.note, *calibrated]
+        read = frozenset(member.name for member in trial.fitted.sources.members)
+        second = _SecondStage(ranker, verdict.leader, read)
+        return second, older, [*notes, verdict.note, *calibrated]
 
     def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:
         """What ranks are worth, where settings ask to learn it, and a note on it.
@@ -234,6 +239,7 @@ class _SecondStage:
 
     ranker: NeuralRanker | None = None
     leader: str | None = None
+    sources: frozenset[str] = frozenset()  # that the ranker reads
 
 
 def _names(fitted: Fitted) -> list[str]:

@@ -276,14 +276,31 @@ def test_a_feature_that_is_not_finite_is_named() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"the loss of epoch \d+ is not finite"):
-        ranker(learning_rate=1e25).fit(planted(60))
+    for settings in ({"learning_rate": 1e25}, {"event_loss": 1e300}):
+        with pytest.raises(TrainingError, match=r"the loss of epoch \d+ is not finite"):
+            ranker(**settings).fit(planted(200))
 
 
 def test_lists_in_which_nothing_was_chosen_are_refused() -> None:
     lists = planted(20)
-    with pytest.raises(TrainingError, match="not finite"):
-        ranker().fit(replace(lists, labels=np.zeros_like(lists.labels)))
+    labels = lists.labels.copy()
+    labels[[3, 8]] = 0
+    with pytest.raises(TrainingError, match="needs a chosen candidate; 2 of 20 have none"):
+        ranker().fit(replace(lists, labels=labels))
+
+
+def test_lists_in_which_all_was_chosen_teach_nothing_and_do_no_harm() -> None:
+    lists = planted()
+    learner = ranker(epochs=2).fit(replace(lists, labels=lists.filled.astype(np.float32)))
+    assert np.isfinite(scores_of(learner, lists)[lists.filled]).all()
+    assert learner.events_ == (), "one class only: there is nothing to tell apart"
+
+
+def test_features_that_are_all_constant_leave_candidates_as_they_came() -> None:
+    lists = planted()
+    learner = ranker(epochs=2).fit(replace(lists, features=np.full_like(lists.features, 7)))
+    scores = scores_of(learner, lists)
+    assert (order(scores)[:, :3] == [0, 1, 2]).all()
 
 
 @pytest.mark.parametrize("n", [0, 1])
