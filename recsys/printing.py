@@ -214,9 +214,10 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
     """A table per user of the lists of `Engine.recommend` with a column `title`."""
+    odds = foretold(lists)
     for (user,), rows in lists.group_by("user_id", maintain_order=True):
         note = rows["note"][0]
-        table = _table("rank", "item", "title", "score", "sources", "reason")
+        table = _table("rank", "item", "title", "score", *odds, "sources", "reason")
         table.title = Text(f"{user}" + (f": {note}" if note else ""), style="bold")
         for row in rows.drop_nulls("item_id").iter_rows(named=True):
             table.add_row(
@@ -224,10 +225,16 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
                 str(row["item_id"]),
                 row["title"],
                 f"{row['score']:.3f}",
+                *("" if row[name] is None else f"{row[name]:.3f}" for name in odds),
                 ", ".join(row["sources"]),
                 row["reason"],
             )
         yield table
+
+
+def foretold(lists: pl.DataFrame) -> list[str]:
+    """The columns of probabilities."""
+    return [name for name in lists.columns if name.startswith("p_")]
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys.evaluation.account import Found, account
 from recsys.evaluation.answers import Answers, ask
+from recsys.evaluation.calibration import Reliability
 from recsys.evaluation.examples import examples
 from recsys.evaluation.foretold import Foretold, foretell
 from recsys.evaluation.held import Held
@@ -141,6 +142,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
     failed = [name for each in seen for name in each.answers.failed]
     foretold = Foretold.joined([each.foretold for each in seen])
     beware = [note for each in seen for note in each.notes]
+    calibration = {} if foretold is None else foretold.by_event()
     return Evaluation(
         settings=settings,
         protocol=_protocol(seen, settings, engine, counts),
@@ -149,14 +151,16 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         whole={name: _weighted(seen, name) for name in names},
         seconds=seconds,
         account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
-        calibration={} if foretold is None else foretold.by_event(),
+        calibration=calibration,
         slices=_telling(pooled(each.slices for each in seen)),
         curves=_curves(seen),
         examples=seen[-1].examples,
         windows=[_window(each) for each in seen],
         fit_seconds=sum(each.fit_seconds for each in seen),
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        notes=tuple(dict.fromkeys((*engine.notes, *beware, *_said(failed)))),
+        notes=tuple(
+            dict.fromkeys((*engine.notes, *beware, *_said(failed), *_calibrated(calibration)))
+        ),
     )
 
 
@@ -246,6 +250,12 @@ def _weighted(seen: Sequence[_Seen], name: str) -> dict[str, float]:
 
 def _sums(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return {key: sum(table[key] for table in tables) for key in tables[0]}
+
+
+def _calibrated(calibration: Mapping[str, Reliability]) -> list[str]:
+    errors = [f"{name} {each.error:.4f}" for name, each in calibration.items()]
+    said = "calibration error of the probabilities of what was offered"
+    return [f"{said}: {', '.join(errors)}"] if errors else []
 
 
 def _said(failed: Iterable[str]) -> list[str]:
