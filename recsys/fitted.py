@@ -36,7 +36,7 @@ class Ranked:
 
     candidates: Candidates  # (b, w) best first
     scores: Floats  # (b, w) what they are ordered by, -inf where PAD
-    by_ranker: Mask  # (b,) False: fused by rank, as there was no ranker or nothing to go by
+    by_ranker: Mask  # (b,) False: another order, as no ranker serves or has anything to go by
     failed: tuple[str, ...]  # sources that could not answer
 
 
@@ -98,8 +98,9 @@ class Fitted:
         except PASSING as error:
             _log.error("features failed and lists are fused by rank: %s", error)
             return self.fused(candidates, k, ["one, while it gave scores"])
-        scores = self.ranker.scores(features, names, candidates.filled)
-        if worth is not None:
+        if worth is None:
+            scores = self.ranker.scores(features, names, candidates.filled)
+        else:
             odds = self.ranker.probabilities(features, names, candidates.filled)[..., -1]
             scores = _expected(odds, worth[candidates.items])
         scores = np.where(known[:, None], scores, fused_scores(candidates))

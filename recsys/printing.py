@@ -194,7 +194,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     scores = {name: scores[metric] for name, scores in result["systems"].items()}
     ours = scores.pop("two-stage")
     if not result["account"]["ranker"].get("trained", True):
-        return "the two-stage list is the fused one: there was no ranker, see below"
+        return "the two-stage list is the fused one: no ranker orders it, see below"
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None or set(scores) == {"fused"}:
         return f"no source answered in every window; the two-stage list reaches NDCG {ours:.4f}"

@@ -65,7 +65,7 @@ class _Seen:
     answers: Answers
     slices: Sequence[Slice]
     depths: Mapping[str, int]  # of each source, as it was asked
-    trained: bool  # was there a ranker
+    trained: bool  # does anything but the fusion order the final list
     curve: Sequence[Mapping[str, float]]
     fit_seconds: float
     foretold: Foretold | None
@@ -100,7 +100,7 @@ def _in_window(
         answers=answers,
         slices=_slices(held, ranks, shown, settings.k),
         depths={s.name: max(s.depth, settings.k) for s in learnt.fitted.sources.offering},
-        trained=ranker is not None,
+        trained=ranker is not None and learnt.fitted.leader != FUSED,
         curve=[] if ranker is None else ranker.curve_,
         fit_seconds=fit_seconds,
         foretold=foretell(engine, log, window, settings),
