@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from recsys.engine import Engine
-from recsys.evaluation.evaluate import FUSED
+from recsys.evaluation.evaluate import FUSED, evaluate
 from recsys.judging import event_gains, graded_ndcg
 from recsys.ranking.lists import Chosen
 from recsys.settings import EngineSettings
@@ -75,6 +75,17 @@ def test_an_order_worse_than_that_of_a_source_is_not_served() -> None:
     assert set(first["score"]) == {1.0}, "the score of an order, none of a network"
     if fitted.leader != FUSED:
         assert first["sources"].list.contains(fitted.leader).all()
+
+
+def test_with_a_useless_ranker_lists_are_as_good_as_the_best_order() -> None:
+    settings = quick_settings(ranker=UNTRAINED, evaluation={"protocol": "time", "draws": 10})
+    engine = Engine(settings)
+    log, catalog = engine.read(small_shop().events, small_shop().items)
+    systems = evaluate(engine, log, catalog, settings.evaluation).systems
+    ndcg = {name: own["ndcg@10"] for name, own in systems.items()}
+    leader = engine.learnt.fitted.leader
+    assert leader is not None
+    assert ndcg["two-stage"] == pytest.approx(ndcg[leader], rel=0.1)  # variants are shown once
 
 
 def test_a_leader_is_saved(tmp_path: Path) -> None:
