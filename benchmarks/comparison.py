@@ -58,7 +58,7 @@ def main() -> None:
     settings = EngineSettings.from_toml(CONFIGS / f"{data}.toml")
     chosen = [name for name in names if name in options.systems]
     failed = [name for name in chosen if not _run(data, name, options)]
-    _, held, _ = held_out(settings, options.data_dir)
+    held = held_out(settings, options.data_dir).held
     there = [name for name in names if _done(_folder(data, name)) == _key(data, name)]
     results = scored(held, settings, {name: _lists(data, name) for name in there})
     for name in there:

@@ -9,6 +9,7 @@ of what was fitted: `benchmarks.quality` need not fit it again. `benchmarks.comp
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import Window, read_test, windows
 from recsys.features.arrays import Rows
 from recsys.features.catalog import Catalog
+from recsys.features.interactions import Interactions
 from recsys.policy import Policy
 from recsys.settings import EngineSettings
 
@@ -37,7 +39,8 @@ Cost = dict[str, Any]
 def main() -> None:
     options = _options()
     settings = EngineSettings.from_toml(CONFIGS / f"{options.data}.toml")
-    window, held, catalog = held_out(settings, options.data_dir)
+    split = held_out(settings, options.data_dir)
+    held, catalog = split.held, split.catalog
     longest = lengths(settings.evaluation)[-1]
     options.out.mkdir(parents=True, exist_ok=True)
     peer: Peer | None = None
@@ -48,18 +51,28 @@ def main() -> None:
         lists, cost = _of(peer, held, catalog, longest)
     np.save(options.out / "lists.npy", lists)
     if isinstance(peer, TwoStage):
-        told = peer.evaluation(window, options.data, cost["fit_seconds"])
+        told = peer.evaluation(split.window, split.log, options.data, cost["fit_seconds"])
         (options.out / "evaluation.json").write_text(json.dumps(told))
     about = {"settings": dict(settings_of(options.system, options.data)), **machine()}
     (options.out / "cost.json").write_text(json.dumps({**cost, **about}, indent=1))
 
 
-def held_out(settings: EngineSettings, data_dir: Path | None) -> tuple[Window, Held, Catalog]:
+@dataclass(frozen=True)
+class Split:
+    """A data set, and what is held out of it."""
+
+    log: Interactions
+    catalog: Catalog
+    window: Window
+    held: Held
+
+
+def held_out(settings: EngineSettings, data_dir: Path | None) -> Split:
     """The one window of a data set's protocol: whom every system is asked for, and what of."""
     log, catalog = Engine(settings).read(data_dir=data_dir)
     (window,) = windows(log, settings.evaluation, read_test(settings, data_dir))
     policy = Policy.of(catalog.available(), log.events, settings.events)
-    return window, Held.of(window, catalog, policy), catalog
+    return Split(log, catalog, window, Held.of(window, catalog, policy))
 
 
 def _of(peer: Peer, held: Held, catalog: Catalog, k: int) -> tuple[Rows, Cost]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows
+from recsys.ranking.grades import Graded, reached
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 
@@ -32,6 +33,13 @@ class Chosen:
         if not len(self.weights):
             return np.zeros(place.shape, np.float32)
         return np.where(place != PAD, self.weights[place], np.float32(0))
+
+    def codes(self, items: Rows) -> NDArray[np.int16]:
+        """(b, w) which event chose each item of the lists (b, w), PAD where none did."""
+        place = self._places(items)
+        if not len(self.events):
+            return np.full(place.shape, PAD, np.int16)
+        return np.where(place != PAD, self.events.astype(np.int16)[place], np.int16(PAD))
 
     def hits(self, items: Rows) -> Mask:
         """(b, k) which items of each list were chosen; PAD never was."""
@@ -84,26 +92,40 @@ class TrainingLists:
     queries: int  # moments asked about, with or without a chosen candidate
     positives: int  # items chosen at those moments
     missed: int  # those of them that no source had found: counted, and nothing to learn from
+    grades: Graded | None = None  # (n, w) which event chose each; None: all are of one kind
+    events: tuple[str, ...] = ("chosen",)  # the names of the grades from 1 on
+    offered: int | None = None  # candidates at those moments, drawn or not; None: unknown
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def outcomes(self, lists: Array) -> Mask:
+        """(b, w, h) whether each candidate of some lists was chosen by an event or a stronger one.
+
+        Lists are given by their places (b,).
+        """
+        if self.grades is None:
+            return self.labels[lists, :, None] > 0
+        return reached(self.grades[lists], len(self.events))
 
     @classmethod
     def none(cls) -> "TrainingLists":
         """No lists at all."""
         empty = np.zeros((0, 0), np.float32)
         nobody = np.zeros(0, np.int32)
-        return cls(np.zeros((0, 0, 0), np.float32), empty, empty > 0, nobody, (), 0, 0, 0)
+        none = np.zeros((0, 0, 0), np.float32)
+        return cls(none, empty, empty > 0, nobody, (), 0, 0, 0, offered=0)
 
     @classmethod
     def of(
         cls, features: Floats, names: tuple[str, ...], candidates: Candidates, labels: Floats,
         negatives: int, rng: np.random.Generator,
+        grades: Graded | None = None, events: tuple[str, ...] = ("chosen",),
     ) -> "TrainingLists":  # fmt: skip
         """Of each list all chosen candidates and `negatives` others, drawn evenly.
 
-        Each of the lists (n, w) has at least one label (n, w) above 0; the counts are those of
-        the lists themselves.
+        Each of the lists (n, w) has at least one label (n, w) above 0, where `grades` (n, w) are
+        above 0 too; the counts are those of the lists themselves.
         """
         places = _drawn(labels, candidates.filled, negatives, rng)
         rows = np.arange(len(labels))[:, None]
@@ -117,15 +139,23 @@ class TrainingLists:
             queries=len(labels),
             positives=found,
             missed=0,
+            grades=None if grades is None else grades[rows, places],
+            events=events,
+            offered=int(candidates.filled.sum()),
         )
 
-    def counting(self, queries: int, positives: int) -> "TrainingLists":
-        """The same lists as part of so many moments, at which so many items were chosen."""
+    def counting(self, queries: int, positives: int, offered: int | None = None) -> "TrainingLists":
+        """The same lists as part of so many moments, at which so many items were chosen.
+
+        `offered` are the candidates at those of them with a choice that might have been offered,
+        whether or not it was; None leaves their number unknown.
+        """
         return replace(
             self,
             queries=queries,
             positives=positives,
             missed=positives - int((self.labels > 0).sum()),
+            offered=offered,
         )
 
     @classmethod
@@ -138,6 +168,7 @@ class TrainingLists:
                 queries=sum(part.queries for part in parts),
                 positives=sum(part.positives for part in parts),
                 missed=sum(part.missed for part in parts),
+                offered=_sum_of_known([part.offered for part in parts]),
             )
         width = max((part.labels.shape[1] for part in full), default=0)
         return cls(
@@ -149,7 +180,22 @@ class TrainingLists:
             queries=sum(part.queries for part in parts),
             positives=sum(part.positives for part in parts),
             missed=sum(part.missed for part in parts),
+            grades=_joined_grades(full, width),
+            events=full[0].events,
+            offered=_sum_of_known([part.offered for part in parts]),
         )
+
+
+def _joined_grades(parts: Sequence[TrainingLists], width: int) -> Graded | None:
+    known = [part.grades for part in parts if part.grades is not None]
+    if len(known) < len(parts):
+        return None
+    return np.concatenate([_widened(each, width) for each in known])
+
+
+def _sum_of_known(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _drawn(labels: Floats, filled: Mask, negatives: int, rng: np.random.Generator) -> Array:

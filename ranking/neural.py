@@ -1,16 +1,17 @@
 """The neural ranker: learns from lists which candidate was chosen, then orders new ones."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.features.threads import one_thread
+from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
 
 _CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
@@ -21,7 +22,9 @@ class NeuralRanker:
     """A list-wise network trained with AdamW under one cycle of the learning rate.
 
     It stops when the loss on held-out users has not fallen for `patience` epochs and keeps the
-    best epoch. `fit` raises TrainingError where the loss or a feature is not finite.
+    best epoch. `fit` raises TrainingError where the loss or a feature is not finite, or a list has
+    no chosen candidate. An event with fewer than 50 outcomes, or fewer than 50 candidates without
+    it, is not foretold; a feature that is constant is left out of account.
     """
 
     hidden: tuple[int, ...] = (64, 32)
@@ -30,13 +33,21 @@ class NeuralRanker:
     batch: int = 64  # lists
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    held_out: float = 0.1  # share of the lists that decides when to stop
+    event_weights: Mapping[str, float] = field(default_factory=dict)
+    """By event what its probability counts in the order; by default the lists' score orders."""
+    held_out: float = 0.1  # share of the users whose lists decide when to stop
     patience: int = 3  # epochs
+    event_loss: float = 0.3  # what the loss of the events' heads weighs beside that of the lists
     seed: int = 0
     device: str = "auto"
     names_: tuple[str, ...] = field(default=(), init=False, repr=False)
     network_: Any = field(default=None, init=False, repr=False)
     scorer_: Any = field(default=None, init=False, repr=False)  # the network as it serves
+    events_: tuple[str, ...] = field(default=(), init=False, repr=False)  # that have heads
+    shift_: float = field(default=0.0, init=False, repr=False)  # of log-odds: see `log_odds`
+    lines_: tuple[Platt, ...] = field(default=(), init=False, repr=False)  # of each event
+    stretch_: int | None = field(default=None, init=False, repr=False)
+    """The microseconds in which an event of that probability happens; None: as the next choice."""
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,8 +59,23 @@ class NeuralRanker:
                 raise SettingsError(
                     f"{name} must be at least 0, below 1; got {getattr(self, name)}"
                 )
+        if self.event_loss < 0:
+            raise SettingsError(f"event_loss must not be negative; got {self.event_loss}")
+        self._check_event_weights()
         if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
             raise SettingsError("weight_decay must not be negative, and every width at least 1")
+
+    def _check_event_weights(self) -> None:
+        for name, weight in self.event_weights.items():
+            if not 0 <= weight < np.inf:
+                raise SettingsError(
+                    f"ranker.event_weights.{name} must be finite and 0 or more; got {weight}"
+                )
+        if self.event_weights and not (any(self.event_weights.values()) and self.event_loss):
+            raise SettingsError(
+                "ranker.event_weights need one above 0, and event_loss above 0; got "
+                f"{dict(self.event_weights)} and event_loss = {self.event_loss}"
+            )
 
     def fit(self, lists: TrainingLists, progress: Callable[[float], None] | None = None) -> Self:
         """Learn from lists; `progress` is told the share of the epochs that is done."""
@@ -62,15 +88,85 @@ class NeuralRanker:
         if not np.isfinite(lists.features).all():
             bad = np.flatnonzero(~np.isfinite(lists.features).all(axis=(0, 1)))
             raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
+        if empty := int((~(lists.labels > 0).any(axis=1)).sum()):
+            raise TrainingError(
+                f"each list needs a chosen candidate; {empty:,} of {len(lists):,} have none"
+            )
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network, self.curve_ = train(lists, self, progress)
+            network, self.curve_, heads = train(lists, self, progress)
         self._hold(network)
+        self.events_ = tuple(lists.events[head] for head in heads)
+        self.shift_, self.lines_ = _shift(lists), (Platt(),) * len(heads)
+        if missing := sorted(self.event_weights.keys() - set(self.events_)):
+            raise TrainingError(
+                f"ranker.event_weights name {missing}, which too few candidates were chosen by, or "
+                f"which the log has not; there are probabilities of {list(self.events_)}"
+            )
         self.names_ = lists.names
         return self
 
+    def holds_out(self, users: Rows) -> Mask:
+        """(n,) whether each list, by its user (n,), is kept from learning and decides when to stop.
+
+        It is drawn for each user alone, so that the answer is the same among whichever others; of
+        several users at least one is held out, never all. PAD, nobody known, is a user alone.
+        """
+        nobody = users == PAD
+        beyond = int(users.max(initial=PAD)) + 1
+        own = np.where(nobody, beyond + np.cumsum(nobody) - 1, users)
+        lottery = np.random.default_rng((self.seed, 1)).random(int(own.max(initial=PAD)) + 1)[own]
+        different = np.unique(lottery)
+        if len(different) < 2:
+            return np.zeros(len(users), bool)
+        held: Mask = lottery <= np.clip(self.held_out, different[0], different[-2])
+        return held
+
     def scores(self, features: Floats, names: tuple[str, ...], filled: Mask) -> Floats:
         """Scores (b, w) of candidates with these features (b, w, f); -inf where not filled."""
+        if self.event_weights:
+            weights = [self.event_weights.get(name, 0.0) for name in self.events_]
+            scores = self.probabilities(features, names, filled) @ np.array(weights, np.float32)
+        else:
+            scores = self._through(self.scorer_, features, names)[..., 0]
+        return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
+
+    def log_odds(self, features: Floats, names: tuple[str, ...]) -> Floats:
+        """(b, w, h) of each event of `events_`, or a stronger one, before `lines_` calibrate them.
+
+        Lists to learn from leave out candidates that were not chosen, all of lists without a chosen
+        one; `shift_` is the logarithm of the share that they keep (King & Zeng 2001).
+        """
+        if not self.events_:
+            raise TrainingError("this ranker foretells no event: too few were there to learn from")
+        shift = np.float32(self.shift_)
+        return (
+            self._through(lambda part: self.network_.with_heads(part)[1], features, names) + shift
+        )
+
+    def calibrate(
+        self, log_odds: Floats, outcomes: Mask, lists: int, stretch: int | None = None
+    ) -> None:
+        """Fit `lines_` to log-odds (n, h) of candidates of held-out lists, and outcomes (n, h).
+
+        `stretch` are the microseconds in which they came true; None: with the next choice.
+        """
+        pairs = zip(log_odds.T.astype(np.float64), outcomes.T, strict=True)
+        self.lines_ = tuple(Platt.fitted(odds, came, lists) for odds, came in pairs)
+        self.stretch_ = stretch
+
+    def probabilities(self, features: Floats, names: tuple[str, ...], filled: Mask) -> Floats:
+        """(b, w, h) that a user who comes back chooses it by each of `events_`, or a stronger one.
+
+        NaN where not filled. No stronger event is more probable than a weaker one.
+        """
+        log_odds = self.log_odds(features, names)
+        each = [line(log_odds[..., place]) for place, line in enumerate(self.lines_)]
+        ordered = np.minimum.accumulate(np.stack(each, axis=-1), axis=-1)
+        return np.where(filled[..., None], ordered, np.nan).astype(np.float32)
+
+    def _through(self, layers: Any, features: Floats, names: tuple[str, ...]) -> Floats:
+        """(b, w, m) what layers make of features (b, w, f)."""
         import torch
 
         if names != self.names_:
@@ -79,9 +175,9 @@ class NeuralRanker:
         flat = torch.from_numpy(features.reshape(-1, len(names)))
         device = self._device()
         with torch.inference_mode():
-            parts = [self.scorer_(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
-        scores = torch.cat(parts).numpy().reshape(filled.shape)
-        return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
+            parts = [layers(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
+        made: Floats = torch.cat(parts).numpy()
+        return made.reshape(*features.shape[:2], made.shape[1])
 
     def save(self, folder: Path) -> None:
         """Write the weights (safetensors) and what they belong to (JSON) into `folder`."""
@@ -89,7 +185,15 @@ class NeuralRanker:
 
         weights = {name: value.contiguous() for name, value in self.network_.state_dict().items()}
         save_file(weights, folder / "network.safetensors")
-        about = {"features": self.names_, "hidden": self.hidden, "curve": self.curve_}
+        about = {
+            "features": self.names_,
+            "hidden": self.hidden,
+            "events": self.events_,
+            "shift": self.shift_,
+            "lines": [asdict(line) for line in self.lines_],
+            "stretch": self.stretch_,
+            "curve": self.curve_,
+        }
         (folder / "ranker.json").write_text(json.dumps(about))
 
     def load(self, folder: Path) -> Self:
@@ -99,7 +203,9 @@ class NeuralRanker:
         from recsys.ranking.network import ListNetwork
 
         about = json.loads((folder / "ranker.json").read_text())
-        network = ListNetwork(len(about["features"]), tuple(about["hidden"]), self.dropout)
+        network = ListNetwork(
+            len(about["features"]), tuple(about["hidden"]), self.dropout, len(about["events"])
+        )
         try:
             network.load_state_dict(load_file(folder / "network.safetensors"))
         except RuntimeError as error:
@@ -107,7 +213,10 @@ class NeuralRanker:
                 f"{folder}: the network does not fit its settings: {error}"
             ) from None
         self._hold(network.eval().to(self._device()))
-        self.names_, self.curve_ = tuple(about["features"]), about["curve"]
+        self.names_, self.events_ = tuple(about["features"]), tuple(about["events"])
+        self.shift_, self.stretch_ = about["shift"], about["stretch"]
+        self.lines_ = tuple(Platt(**line) for line in about["lines"])
+        self.curve_ = about["curve"]
         return self
 
     def _hold(self, network: Any) -> None:
@@ -117,6 +226,15 @@ class NeuralRanker:
         from recsys.features.device import pick
 
         return pick(self.device)
+
+
+def _shift(lists: TrainingLists) -> float:
+    """The logarithm of the share of candidates not chosen that the lists keep; 0 if unknown."""
+    kept = int((lists.filled & (lists.labels == 0)).sum())
+    if lists.offered is None or not kept:
+        return 0.0
+    others = lists.offered - int((lists.labels > 0).sum())
+    return float(np.log(min(1.0, kept / others)))
 
 
 def order(scores: Floats) -> Array:

@@ -6,26 +6,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import Array, Mask
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
 from recsys.ranking.lists import TrainingLists
-from recsys.ranking.network import ListNetwork, softmax_loss
+from recsys.ranking.network import ListNetwork, outcome_loss, softmax_loss
 
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
 
 Curve = list[dict[str, float]]
 
+LEAST_OUTCOMES = 50
+"""So many candidates that an event chose, and as many others, are needed to foretell it."""
+
 
 def train(
     lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None
-) -> tuple[ListNetwork, Curve]:
-    """Train a network on lists; returns it as of its best epoch, and the loss of every epoch."""
+) -> tuple[ListNetwork, Curve, tuple[int, ...]]:
+    """Train a network on lists; returns it as of its best epoch, and the loss of every epoch.
+
+    Last come the events that it has heads for, by their place in `lists.events`. What decides is
+    the loss of the lists; that of the heads is added to what the hidden layers learn from.
+    """
     device = pick(settings.device)
     rng = np.random.default_rng(settings.seed)
-    learnt, held = _split(lists.users, settings.held_out, rng)
-    network = _network(lists, settings).to(device)
+    learnt, held = _split(settings.holds_out(lists.users))
+    heads = learnable(lists.outcomes(learnt), lists.filled[learnt]) if settings.event_loss else []
+    network = _network(lists, settings, heads).to(device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -37,9 +45,9 @@ def train(
         total = 0.0
         network.train()
         for batch in _batches(rng.permutation(learnt), settings.batch):
-            loss = _loss(network, lists, batch, device)
+            loss, of_heads = _losses(network, lists, batch, heads)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + settings.event_loss * of_heads).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item() * len(batch)
@@ -53,31 +61,42 @@ def train(
         if _best_epoch(curve) + settings.patience <= epoch:
             break
     network.load_state_dict(weights)
-    return network.eval(), curve
+    return network.eval(), curve, tuple(heads)
 
 
-def _split(users: Rows, share: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """(lists to learn from, lists of the users (n,) held out), at least one of each."""
-    own = np.where(users == PAD, -1 - np.arange(len(users)), users)  # nobody known is a user alone
-    everyone = np.unique(own)
-    if len(everyone) < 2:
-        raise TrainingError(
-            f"lists of at least 2 users are needed, one to hold out; got {len(everyone)}"
-        )
-    size = min(max(1, round(len(everyone) * share)), len(everyone) - 1)
-    held = np.isin(own, rng.permutation(everyone)[:size])
+def _split(held: Mask) -> tuple[Array, Array]:
+    """(lists to learn from, lists held out), at least one of each."""
+    if not held.any():
+        raise TrainingError("lists of at least 2 users are needed, one to hold out; got 1")
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _network(lists: TrainingLists, settings: "NeuralRanker") -> ListNetwork:
-    """A fresh network whose inputs are brought to mean 0 and deviation 1; constants to 0."""
-    network = ListNetwork(len(lists.names), settings.hidden, settings.dropout)
+def learnable(outcomes: Mask, filled: Mask) -> list[int]:
+    """The events (h,) that enough candidates were chosen by, and enough were not.
+
+    outcomes (n, w, h), filled (n, w).
+    """
+    chosen = outcomes[filled].sum(axis=0)
+    others = filled.sum() - chosen
+    return np.flatnonzero(np.minimum(chosen, others) >= LEAST_OUTCOMES).tolist()
+
+
+def _network(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -> ListNetwork:
+    """A fresh network whose inputs are brought to mean 0 and deviation 1; constants to 0.
+
+    Its heads begin with the share of the candidates that each event chose.
+    """
+    network = ListNetwork(len(lists.names), settings.hidden, settings.dropout, len(heads))
     rows = lists.features[lists.filled]
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     varies = deviation > 1e-6
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     network.mean.copy_(torch.from_numpy(mean))
     network.scale.copy_(torch.from_numpy(scale))
+    if network.heads is not None:
+        share = lists.outcomes(np.arange(len(lists)))[lists.filled][:, heads].mean(axis=0)
+        with torch.no_grad():
+            network.heads.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
     return network
 
 
@@ -86,20 +105,27 @@ def _batches(order: Array, size: int) -> Iterator[Array]:
         yield order[start : start + size]
 
 
-def _loss(network: ListNetwork, lists: TrainingLists, batch: Array, device: str) -> torch.Tensor:
+def _losses(
+    network: ListNetwork, lists: TrainingLists, batch: Array, heads: list[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of some lists, and that of their heads: 0 without any."""
+    device = network.mean.device
     features, labels, filled = (
         torch.from_numpy(array[batch]).to(device)
         for array in (lists.features, lists.labels, lists.filled)
     )
-    return softmax_loss(network(features), labels, filled)
+    if not heads:
+        return softmax_loss(network(features), labels, filled), torch.zeros((), device=device)
+    scores, logits = network.with_heads(features)
+    outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(logits)
+    return softmax_loss(scores, labels, filled), outcome_loss(logits, outcomes, filled)
 
 
 def _held_loss(network: ListNetwork, lists: TrainingLists, held: Array) -> float:
     network.eval()
-    device = str(network.mean.device)
     with torch.inference_mode():
         losses = [
-            _loss(network, lists, batch, device).item() * len(batch)
+            _losses(network, lists, batch, [])[0].item() * len(batch)
             for batch in _batches(held, 256)
         ]
     return sum(losses) / len(held)

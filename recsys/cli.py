@@ -25,6 +25,7 @@ from recsys.printing import (
     checks_table,
     explained_items,
     explanation_lines,
+    foretold,
     list_tables,
     lost_table,
     protocol_lines,
@@ -265,21 +266,29 @@ def recommend(
     ] = None,
     k: K = 10,
     where: Where = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Of each event, beside each item.")
+    ] = False,
+    by_value: Annotated[
+        str | None,
+        typer.Option(help="Order by this column (a margin, the price) times the probability."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """What a saved engine offers users, or visitors it has never seen."""
     if sum(given is not None for given in (users, users_file, session or None)) != 1:
         raise SettingsError("give one of --users, --users-file and --session")
     output, engine = Output(json), _loaded(artifact)
+    how: dict[str, Any] = {"where": where, "probabilities": probabilities, "by_value": by_value}
     if session:
         visits = {
             f"session {n}": _ids(_split(each), engine.items, "item").to_list()
             for n, each in enumerate(session, 1)
         }
-        lists = engine.recommend(sessions=visits, k=k, where=where)
+        lists = engine.recommend(sessions=visits, k=k, **how)
     else:
         texts = _split(users) if users is not None else _lines(users_file)
-        lists = engine.recommend(_ids(texts or [], engine.users, "user"), k=k, where=where)
+        lists = engine.recommend(_ids(texts or [], engine.users, "user"), k=k, **how)
     lists = lists.with_columns(engine.titles(lists["item_id"]))
     output.show(*list_tables(lists))
     output.write({"k": k, "lists": _list_dicts(lists)})
@@ -447,7 +456,7 @@ def _ids(texts: Sequence[str], known: "pl.Series", noun: str) -> "pl.Series":
 def _list_dicts(lists: "pl.DataFrame") -> list[dict[str, Any]]:
     """Per user the id, the note and the items."""
     own = ("item_id", "title", "rank", "score", "sources", "reason", "rules", "propensity")
-    columns = [name for name in own if name in lists.columns]
+    columns = [*(name for name in own if name in lists.columns), *foretold(lists)]
     return [
         {
             "user_id": user,

@@ -1,7 +1,7 @@
 """The engine: fitted once, asked for lists many times, saved as a folder."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -12,7 +12,7 @@ import polars as pl
 from recsys import __version__
 from recsys.adaptation import adapted
 from recsys.artifact import check_folder, write_folder
-from recsys.features.arrays import PAD, Rows
+from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
@@ -20,6 +20,7 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.predicate import Predicate
 from recsys.features.reading import read_interactions
+from recsys.features.settings import nearest
 from recsys.features.sources import Source as Table
 from recsys.features.text import TextEncoder
 from recsys.features.threads import side_by_side
@@ -164,6 +165,8 @@ class Engine:
         k: int = 10,
         exclude: Ids = (),
         where: Predicate | None = None,
+        probabilities: bool = False,
+        by_value: str | None = None,
     ) -> pl.DataFrame:
         """The best `k` items for users by id, or for sessions by their events.
 
@@ -176,12 +179,22 @@ class Engine:
         and the probability with which it stands there: rules, propensity. Raises DataError where
         k < 1, or where `where` cannot be read or names an unknown column, and SettingsError where a
         list of `k` cannot keep the rules.
+
+        With `probabilities` there is a column for each event that the ranker foretells, such as
+        p_view and p_purchase: how probable it is that the user chooses the item by that event or a
+        stronger one, given that they choose anything that may be offered, in as long a time as the
+        lists that the ranker learnt from. They are null where the ranker has nothing to go by. With
+        `by_value`, a column of numbers (or the price) of the catalogue such as a margin, lists are
+        ordered by the expected value, which is then the score: the column times the probability of
+        the strongest event. Both raise DataError where there are no probabilities.
         """
         _check_k(k)
         asked = self._asked(users, sessions)
         if not len(asked.ids):
-            return no_table(asked.ids.dtype, self.items.dtype, self.learnt.fitted.final is not None)
-        return self.answer(asked, k, exclude, where)
+            events = self._foretold() if probabilities else ()
+            trail = self.learnt.fitted.final is not None
+            return no_table(asked.ids.dtype, self.items.dtype, trail, events)
+        return self.answer(asked, k, exclude, where, probabilities=probabilities, by_value=by_value)
 
     def answer(
         self,
@@ -190,16 +203,25 @@ class Engine:
         exclude: Ids = (),
         where: Predicate | None = None,
         explore: bool = True,
+        probabilities: bool = False,
+        by_value: str | None = None,
     ) -> pl.DataFrame:
         """As `recommend`, for histories that have been made already, with places by lot or none."""
         fitted, catalog = self.learnt.fitted, self.learnt.catalog
         if fitted.final is not None:
             fitted.final.check(k)
-        depth = min(k, len(self.items))
-        lists = Lists.joined(list(self._lists(asked, depth, exclude, where, explore)))
+        request = _Request(
+            k=min(k, len(self.items)),
+            policy=self._policy(exclude, where),
+            explore=explore,
+            events=self._foretold() if probabilities else (),
+            worth=None if by_value is None else self._worth(by_value),
+        )
+        lists = Lists.joined(list(self._lists(asked, request)))
         offering = [member.name for member in fitted.sources.offering]
         rules = () if fitted.final is None else fitted.final.names
-        return as_table(asked, lists, k, offering, fitted.sources.retrievers, catalog, rules)
+        retrievers = fitted.sources.retrievers
+        return as_table(asked, lists, k, offering, retrievers, catalog, rules, request.events)
 
     def explain(
         self,
@@ -334,21 +356,60 @@ class Engine:
             policy = policy.without(barred[barred != PAD])
         return policy if where is None else policy.within(catalog.mask(where))
 
-    def _lists(
-        self, asked: Asked, k: int, exclude: Ids, where: Predicate | None, explore: bool
-    ) -> Iterator[Lists]:
+    def _foretold(self) -> tuple[str, ...]:
+        """The events of which there are probabilities; raises DataError without any."""
+        ranker = self.learnt.fitted.ranker
+        if ranker is None:
+            raise DataError("probabilities need a ranker, and this engine has none: see its notes")
+        if not ranker.events_:
+            raise DataError(
+                "this engine foretells no event: ranker.event_loss is 0, or too few were there to "
+                "learn from"
+            )
+        return ranker.events_
+
+    def _worth(self, column: str) -> Floats:
+        """(items,) what a column of the catalogue says that each item is worth."""
+        self._foretold()
+        catalog = self.learnt.catalog
+        numbers, price = dict(catalog.numbers()), catalog.price()
+        if price is not None:
+            numbers[str(catalog.columns.price)] = price
+        if column not in numbers:
+            raise DataError(
+                f"by_value must name a number or the price of the catalogue; got {column!r}; "
+                f"{nearest(column, numbers)}"
+            )
+        return numbers[column]
+
+    def _lists(self, asked: Asked, request: "_Request") -> Iterator[Lists]:
         """The lists of each block of those who ask."""
-        fitted, policy = self.learnt.fitted, self._policy(exclude, where)
+        fitted, k = self.learnt.fitted, request.k
 
         def lists(block: Asked) -> Lists:
             histories = block.histories
-            allowed = policy.allowed(histories)
-            keys = lot_keys(fitted.final, block.ids, histories.now) if explore else None
-            ranked = fitted.rank(histories, allowed, k, keys=keys)
+            allowed = request.policy.allowed(histories)
+            keys = lot_keys(fitted.final, block.ids, histories.now) if request.explore else None
+            candidates, failed = fitted.candidates(histories, allowed, k)
+            ranked = fitted.listed(
+                histories, allowed, candidates, failed, k, keys=keys, worth=request.worth
+            )
+            odds = fitted.probabilities(histories, candidates, ranked) if request.events else None
             most = fitted.available(allowed)
-            return Lists.of(histories, ranked, k, most, fitted.sources.retrievers)
+            return Lists.of(histories, ranked, k, most, fitted.sources.retrievers, odds)
 
         return side_by_side(lists, asked.blocks(block_size(len(self.items))))
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of each list."""
+
+    k: int
+    policy: Policy
+    explore: bool  # may places be given by lot?
+    events: tuple[str, ...]  # whose probabilities are asked for
+    worth: Floats | None  # (items,) where lists are ordered by expected value
 
 
 def _check_k(k: int) -> None:

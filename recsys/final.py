@@ -24,6 +24,9 @@ _MOST_POOLED = 1_000
 _TAKEN = 2
 """Lists of k have so many times k candidates chosen one by one: rules hold some of them back."""
 
+_LEAST_WEIGHT = np.float32(1e-30)
+"""What a candidate weighs that is expected to bring nothing, or a loss: it comes last."""
+
 _CELLS = 4_000_000
 """Pairs of candidates whose similarities are held at a time (16 MB)."""
 
@@ -124,12 +127,12 @@ class Final:
     def _boosted(self, scored: Ranked) -> Order:
         """Candidates by their scores as logits, boosts among them.
 
-        A fused score is no logit but a weight, so its logarithm is one: a factor on the odds is a
-        factor on that weight.
+        Another score than the ranker's, fused or an expected value, is no logit but a weight, so
+        its logarithm is one: a factor on the odds is a factor on that weight.
         """
-        with np.errstate(divide="ignore"):
-            fused = np.log(np.maximum(scored.scores, 0))
-        logits = np.where(scored.by_ranker[:, None], scored.scores, fused)
+        weights = np.log(np.maximum(scored.scores, _LEAST_WEIGHT))
+        weights = np.where(scored.candidates.filled, weights, np.float32(-np.inf))
+        logits = np.where(scored.by_ranker[:, None], scored.scores, weights)
         order = Order.of(scored.candidates, logits)
         order = order.at(order.best_first())
         if self.raised is None:

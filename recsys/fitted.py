@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats
+from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.catalog import Catalog
+from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
 from recsys.final import Final
 from recsys.ranked import Ranked
@@ -18,6 +19,9 @@ from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.fusion import Fusion
 from recsys.retrieval.sources import PASSING, Sources
 from recsys.retrieval.variants import Variants
+
+TWO_STAGE, FUSED = "two-stage", "fused"
+"""What the list of both stages and that of all sources are called."""
 
 _log = logging.getLogger("recsys")
 
@@ -37,6 +41,7 @@ class Fitted:
     ranker: NeuralRanker | None
     variants: Variants | None = None  # where a list shows one of each product
     final: Final | None = None  # where settings ask anything of the final list
+    leader: str | None = None  # whose order is served as the ranker's was worse: a source, or FUSED
 
     def candidates(
         self, histories: Histories, allowed: Allowed, least: int = 0
@@ -80,21 +85,32 @@ class Fitted:
         k: int,
         longest: int = 0,
         keys: Array | None = None,
+        worth: Floats | None = None,
     ) -> Ranked:
         """Stage two and the rules of the final list, which are kept within the first `k`.
 
-        With a `longest` above `k` other candidates follow, to that length.
+        With a `longest` above `k` other candidates follow, to that length; `worth` is that of
+        `ordered`.
         """
         if self.final is None:
-            return self.ordered(histories, candidates, failed, max(k, longest))
-        scored = self.scored(histories, candidates, failed)
+            return self.ordered(histories, candidates, failed, max(k, longest), worth)
+        scored = self.scored(histories, candidates, failed, worth)
         return self.final.arranged(scored, allowed, k, longest, keys)
 
     def ordered(
-        self, histories: Histories, candidates: Candidates, failed: Sequence[str], k: int
+        self,
+        histories: Histories,
+        candidates: Candidates,
+        failed: Sequence[str],
+        k: int,
+        worth: Floats | None = None,
     ) -> Ranked:
-        """Stage two: at most `k` of the candidates; `failed` are sources that offered none."""
-        scored = self.scored(histories, candidates, failed)
+        """Stage two: at most `k` of the candidates; `failed` are sources that offered none.
+
+        With what each item is worth (items,) they are ordered by expected worth: that times the
+        probability of the strongest event that the ranker foretells. NaN is worth nothing.
+        """
+        scored = self.scored(histories, candidates, failed, worth)
         if not scored.by_ranker.any():
             return self._first(scored, k)
         places = order(scored.scores)
@@ -104,9 +120,21 @@ class Fitted:
         once, left = _once(self.variants, candidates.at(places), top, k)
         return replace(scored, candidates=once, scores=left)
 
-    def scored(self, histories: Histories, candidates: Candidates, failed: Sequence[str]) -> Ranked:
-        """The candidates as they came, with what stage two orders them by."""
+    def scored(
+        self,
+        histories: Histories,
+        candidates: Candidates,
+        failed: Sequence[str],
+        worth: Floats | None = None,
+    ) -> Ranked:
+        """The candidates with what stage two orders them by.
+
+        They stand as they came where scores are the ranker's, and the best first by other scores,
+        which are weights and no logits.
+        """
         known = histories.lengths > 0
+        if self.leader is not None and not failed and worth is None:
+            return _unranked(self.led(candidates, self.leader), ())
         if self.ranker is None or failed or not known.any():
             return _unranked(candidates, failed)
         try:
@@ -114,9 +142,38 @@ class Fitted:
         except PASSING as error:
             _log.error("features failed and lists are fused by rank: %s", error)
             return _unranked(candidates, ["one, while it gave scores"])
+        if worth is not None:
+            odds = self.ranker.probabilities(features, names, candidates.filled)[..., -1]
+            return _valued(candidates, _expected(odds, worth[candidates.items]), known)
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused_scores(candidates))
         return Ranked(candidates, scores, known, ())
+
+    def probabilities(self, histories: Histories, candidates: Candidates, ranked: Ranked) -> Floats:
+        """(b, k, h) of each event that the ranker foretells, of each item of the final lists.
+
+        `candidates` are all that they were taken from. NaN where nothing is known of a user, where
+        a source failed, and where a list is short. Raises TrainingError without a ranker.
+        """
+        if self.ranker is None:
+            raise TrainingError("without a ranker there are no probabilities")
+        final = ranked.candidates
+        unknown = np.full((*final.items.shape, len(self.ranker.events_)), np.nan, np.float32)
+        try:
+            features, names = self.features(histories, candidates)
+        except PASSING:  # said where the lists were made
+            return unknown
+        if ranked.failed:
+            return unknown
+        every = self.ranker.probabilities(features, names, candidates.filled)
+        places = (final.items[:, :, None] == candidates.items[:, None, :]).argmax(axis=2)
+        own = np.take_along_axis(every, places[:, :, None], axis=1)
+        known = (histories.lengths > 0)[:, None] & final.filled
+        return np.where(known[:, :, None], own, unknown)
+
+    def led(self, candidates: Candidates, leader: str) -> Candidates:
+        """The candidates in the order of a source, the rest in fused order behind it."""
+        return candidates if leader == FUSED else candidates.led_by(leader)
 
     def fused(self, candidates: Candidates, k: int, failed: Sequence[str] = ()) -> Ranked:
         """Stage one alone: at most `k` of the candidates, in the order of the union."""
@@ -133,6 +190,21 @@ def _unranked(candidates: Candidates, failed: Sequence[str]) -> Ranked:
     """The candidates in the order of the union."""
     nobody = np.zeros(len(candidates), bool)
     return Ranked(candidates, fused_scores(candidates), nobody, tuple(failed))
+
+
+def _valued(candidates: Candidates, expected: Floats, known: Mask) -> Ranked:
+    """The candidates by what they are expected to bring; in fused order for who is not known."""
+    scores = np.where(known[:, None], expected, fused_scores(candidates))
+    places = order(scores)
+    return Ranked(
+        candidates.at(places), np.take_along_axis(scores, places, axis=1), known & False, ()
+    )
+
+
+def _expected(probabilities: Floats, worth: Floats) -> Floats:
+    """(b, w) what items are expected to bring; -inf where a probability is NaN."""
+    expected = probabilities * np.where(np.isfinite(worth), worth, np.float32(0))
+    return np.where(np.isfinite(probabilities), expected, np.float32(-np.inf))
 
 
 def _once(

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recsys.calibrating import calibrate
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
+from recsys.judging import judge
 from recsys.learning import (
     Moment,
     moments_in_time,
@@ -21,10 +23,12 @@ from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.neural import NeuralRanker
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Older
 from recsys.settings import EngineSettings
+from recsys.trial import Trial, event_grades
 
 _MOST_MIXED = 4_000
 """Users whose lists a mixture is learnt from."""
@@ -53,21 +57,36 @@ class Fitting:
         return replace(self, mixture=mixture)._run(log, said)
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
-        lists, older, notes = self._training_lists(log)
-        ranker = None
-        if len(lists) >= self.settings.training.least_positives:
-            ranker = make_ranker(self.settings).fit(
-                lists, lambda share: self.progress("training the ranker", share)
-            )
-        else:
-            notes.append(
-                f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
-                f"{self.settings.training.least_positives} are needed; lists are fused by rank"
-            )
+        second, older, notes = self._second_stage(log)
         final, missing = self._learn(
-            log, "fitting sources on everything", older if ranker else None
+            log, "fitting sources on everything", older if second.ranker else None
         )
-        return replace(final, ranker=ranker), missing + said + notes
+        if lacking := sorted(second.sources - {member.name for member in final.sources.members}):
+            without = f"no ranker: it reads {lacking}, left out above; lists are fused by rank"
+            return final, [*missing, *said, *notes, without]
+        final = replace(final, ranker=second.ranker, leader=second.leader)
+        return final, missing + said + notes
+
+    def _second_stage(self, log: Interactions) -> tuple["_SecondStage", Older | None, list[str]]:
+        """A ranker that was tried, what the sources it learnt from leave, and notes on both."""
+        lists, trial, notes = self._training_lists(log)
+        older = trial.fitted.sources.older() if trial else None
+        least = self.settings.training.least_positives
+        if len(lists) < least or trial is None:
+            none = (
+                f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
+                f"{least} are needed; lists are fused by rank"
+            )
+            return _SecondStage(), older, [*notes, none]
+        ranker = make_ranker(self.settings).fit(
+            lists, lambda share: self.progress("training the ranker", share)
+        )
+        tried = trial.held_out(ranker)
+        calibrated = calibrate(ranker, tried, self.settings)
+        verdict = judge(ranker, tried, self.settings)
+        read = frozenset(member.name for member in trial.fitted.sources.members)
+        second = _SecondStage(ranker, verdict.leader, read)
+        return second, older, [*notes, verdict.note, *calibrated]
 
     def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:
         """What ranks are worth, where settings ask to learn it, and a note on it.
@@ -115,19 +134,19 @@ class Fitting:
             labels.append(own[hit])
         return _stacked(ranks, PAD), _stacked(labels, 0)
 
-    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, Older | None, list[str]]:
-        """Lists of past moments, the sources of the newest of them, and how they were made."""
+    def _training_lists(self, log: Interactions) -> tuple[TrainingLists, Trial | None, list[str]]:
+        """Lists of past moments, the newest of these, and how they were made."""
         settings = self.settings.training
         in_time = settings.holdout != "last" and log.clock == "time"
         if settings.holdout == "time" and log.clock != "time":
             return self._of_last_items(log, ["holdout = time needs a clock; the log has none"])
         if not in_time:
             return self._of_last_items(log, [])
-        lists, older = self._lists(moments_in_time(log, settings.moments, settings.stretch))
+        lists, trial = self._lists(moments_in_time(log, settings.moments, settings.stretch))
         if len(lists) >= settings.least_positives or settings.holdout == "time":
             return (
                 lists,
-                older,
+                trial,
                 [_account(lists, f"the newest {settings.moments} stretches of time")],
             )
         few = f"the newest stretches of time give only {len(lists)} lists to learn from"
@@ -135,33 +154,34 @@ class Fitting:
 
     def _of_last_items(
         self, log: Interactions, notes: list[str]
-    ) -> tuple[TrainingLists, Older | None, list[str]]:
+    ) -> tuple[TrainingLists, Trial | None, list[str]]:
         number = self.settings.training.moments
         if log.clock == "none":
             rng = np.random.default_rng((self.settings.seed, number))
-            lists, older = self._lists(moments_of_drawn_items(log, number, rng))
-            return lists, older, [*notes, _account(lists, "items drawn of each user, in no order")]
-        lists, older = self._lists(moments_of_last_items(log, number, self.policy.hides))
-        return lists, older, [*notes, _account(lists, "each user's last items")]
+            lists, trial = self._lists(moments_of_drawn_items(log, number, rng))
+            return lists, trial, [*notes, _account(lists, "items drawn of each user, in no order")]
+        lists, trial = self._lists(moments_of_last_items(log, number, self.policy.hides))
+        return lists, trial, [*notes, _account(lists, "each user's last items")]
 
-    def _lists(self, moments: Iterable[Moment]) -> tuple[TrainingLists, Older | None]:
-        """The lists of all moments, and what the sources of the newest leave.
+    def _lists(self, moments: Iterable[Moment]) -> tuple[TrainingLists, Trial | None]:
+        """The lists of all moments, and the newest with its sources.
 
         Each is made from sources that were fitted on its past alone. The oldest comes first, so
         that those of the next can go on from there: what was learnt never goes back in time.
         """
         most = max(1, self.settings.training.most_lists // self.settings.training.moments)
         parts: list[list[TrainingLists]] = []
-        older: Older | None = None
+        trial: Trial | None = None
         for number, moment in reversed(list(enumerate(moments, 1))):
             if len(moment.past):
                 step = f"fitting sources before moment {number}"
+                older = trial.fitted.sources.older() if trial else None
                 fitted, _ = self._learn(moment.past, step, older)
-                older = fitted.sources.older()
                 drawn = moment.sample(most, np.random.default_rng((self.settings.seed, number)))
                 parts.append(list(self._lists_of(drawn, fitted, number)))
+                trial = Trial(drawn, fitted, self.policy)
         newest_first = [each for part in reversed(parts) for each in part]
-        return TrainingLists.joined([TrainingLists.none(), *newest_first]), older
+        return TrainingLists.joined([TrainingLists.none(), *newest_first]), trial
 
     def _lists_of(self, moment: Moment, fitted: Fitted, number: int) -> Iterator[TrainingLists]:
         done = 0
@@ -187,10 +207,13 @@ class Fitting:
         offered = candidates.take(hit)
         features, names = fitted.features(block.histories.take(hit), offered)
         rng = np.random.default_rng((self.settings.seed, *place))
+        grades = event_grades(block.past.events, self.settings.events)
         lists = TrainingLists.of(
-            features, names, offered, labels[hit], self.settings.training.negatives, rng
-        )
-        return lists.counting(len(block.histories), len(chosen.items))
+            features, names, offered, labels[hit], self.settings.training.negatives, rng,
+            grades.graded(chosen.take(hit).codes(offered.items)), grades.names,
+        )  # fmt: skip
+        found = int(candidates.filled[np.diff(chosen.offsets) > 0].sum())
+        return lists.counting(len(block.histories), len(chosen.items), found)
 
     def _learn(
         self, log: Interactions, step: str, older: Older | None = None
@@ -208,6 +231,15 @@ class Fitting:
         sources = replace(fitted, mixture=self.mixture)
         variants = shown_once(self.catalog, fitted.fusion)
         return Fitted(sources, knowledge, None, variants), notes
+
+
+@dataclass(frozen=True)
+class _SecondStage:
+    """The ranker, if there is one, and whose order is served in its place."""
+
+    ranker: NeuralRanker | None = None
+    leader: str | None = None
+    sources: frozenset[str] = frozenset()  # that the ranker reads
 
 
 def _names(fitted: Fitted) -> list[str]:

@@ -21,6 +21,7 @@ class Moment:
     chosen: Chosen  # (len(histories)) what they chose
     left_out: int  # users who chose something and have no history
     left_out_positives: int = 0  # what they chose
+    stretch: int | None = None  # microseconds in which it was all chosen; None: the next choices
 
     def sample(self, most: int, rng: np.random.Generator) -> "Moment":
         """At most so many of the users, drawn evenly."""
@@ -46,7 +47,7 @@ def moments_in_time(log: Interactions, moments: int, stretch: float) -> Iterator
     for step in range(1, moments + 1):
         start = int(np.quantile(log.times, 1 - step * stretch, method="nearest"))
         past, rest = log.split_at(start)
-        yield moment(past, rest.split_at(end)[0], start)
+        yield replace(moment(past, rest.split_at(end)[0], start), stretch=end - start)
         end = start
 
 

@@ -39,6 +39,7 @@ class Learnt:
             "notes": notes,
             "sources": [member.name for member in fitted.sources.members],
             "has_ranker": fitted.ranker is not None,
+            "leader": fitted.leader,
             "mixture": None if fitted.sources.mixture is None else fitted.sources.mixture.told(),
         }
         (folder / _ABOUT).write_text(json.dumps(about, indent=1))
@@ -84,5 +85,6 @@ class Learnt:
         knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
-        learnt = cls(log, catalog, policy, Fitted(sources, knowledge, ranker, variants))
+        fitted = Fitted(sources, knowledge, ranker, variants, leader=about["leader"])
+        learnt = cls(log, catalog, policy, fitted)
         return learnt.with_final(settings)[0], settings, about["notes"]

@@ -5,6 +5,7 @@ from typing import Any
 from recsys.adaptation import DEPTH
 from recsys.features.errors import SettingsError
 from recsys.features.settings import nearest
+from recsys.ranking.grades import TIED
 from recsys.ranking.neural import NeuralRanker
 from recsys.retrieval.again import Again
 from recsys.retrieval.als import Als
@@ -68,7 +69,13 @@ def make_fusion(settings: EngineSettings) -> Fusion:
 
 def make_ranker(settings: EngineSettings) -> NeuralRanker:
     """A new ranker, nothing learnt yet; raises SettingsError on a wrong table."""
-    return built(NeuralRanker, _with_shared(NeuralRanker, settings.ranker, settings), "ranker")
+    ranker = built(NeuralRanker, _with_shared(NeuralRanker, settings.ranker, settings), "ranker")
+    for name in ranker.event_weights:
+        if not set(name.split(TIED)) <= settings.events.keys():
+            raise SettingsError(
+                f"unknown event {name!r} in ranker.event_weights; {nearest(name, settings.events)}"
+            )
+    return ranker
 
 
 def _source(name: str, table: Table, settings: EngineSettings) -> Source:

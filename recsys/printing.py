@@ -196,7 +196,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     scores = {name: scores[metric] for name, scores in result["systems"].items()}
     ours = scores.pop("two-stage")
     if not result["account"]["ranker"].get("trained", True):
-        return "the two-stage list is the fused one: there was no ranker, see below"
+        return "the two-stage list is the fused one: no ranker orders it, see below"
     best = max(scores, key=scores.__getitem__, default=None)
     if best is None or set(scores) == {"fused"}:
         return f"no source answered in every window; the two-stage list reaches NDCG {ours:.4f}"
@@ -216,10 +216,11 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
     """A table per user of the lists of `Engine.recommend` with a column `title`."""
+    odds = foretold(lists)
     more = [name for name in ("rules", "propensity") if name in lists.columns]
     for (user,), rows in lists.group_by("user_id", maintain_order=True):
         note = rows["note"][0]
-        table = _table("rank", "item", "title", "score", "sources", "reason", *more)
+        table = _table("rank", "item", "title", "score", *odds, "sources", "reason", *more)
         table.title = Text(f"{user}" + (f": {note}" if note else ""), style="bold")
         for row in rows.drop_nulls("item_id").iter_rows(named=True):
             table.add_row(
@@ -227,6 +228,7 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
                 str(row["item_id"]),
                 row["title"],
                 "" if row["score"] is None else f"{row['score']:.3f}",
+                *("" if row[name] is None else f"{row[name]:.3f}" for name in odds),
                 ", ".join(row["sources"]),
                 row["reason"],
                 *([", ".join(row["rules"]), f"{row['propensity']:.3f}"] if more else ()),
@@ -277,6 +279,11 @@ def _sum(baseline: float | None, item: Mapping[str, Any]) -> Iterator[str]:
     left = sum(each["contribution"] for each in parts[_FAMILIES:])
     told += [f"{left:+.3f} all else"] if parts[_FAMILIES:] else []
     yield f"{item['score']:.3f} = {baseline:.3f} mean candidate {' '.join(told)}"
+
+
+def foretold(lists: pl.DataFrame) -> list[str]:
+    """The columns of probabilities."""
+    return [name for name in lists.columns if name.startswith("p_")]
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

@@ -43,6 +43,7 @@ class Lists:
     past: Rows  # (b, k)
     available: Array  # (b,) how many items might have been offered
     failed: tuple[str | None, ...]  # (b,) the sources that could not answer
+    probabilities: Floats  # (b, k, h) of each event; h is 0 where nobody asks for them
     trail: Trail | None = None  # (b, k) where settings ask anything of the final list
 
     @classmethod
@@ -53,12 +54,15 @@ class Lists:
         k: int,
         available: Array,
         retrievers: Sequence[Retriever],
+        probabilities: Floats | None = None,
     ) -> "Lists":
         """The lists of one block."""
         candidates = ranked.candidates
         codes, past = because(histories, candidates, retrievers)
         offered = (candidates.ranks != PAD) @ (1 << np.arange(len(candidates.sources)))
         failed = ", ".join(ranked.failed) or None
+        if probabilities is None:
+            probabilities = np.zeros((*candidates.items.shape, 0), np.float32)
         return cls(
             items=_wide(candidates.items, k, PAD),
             scores=_wide(ranked.scores, k, -np.inf),
@@ -67,6 +71,7 @@ class Lists:
             past=_wide(past, k, PAD),
             available=available,
             failed=(failed,) * len(candidates),
+            probabilities=_wide(probabilities, k, np.nan),
             trail=None if ranked.trail is None else ranked.trail.wide(k),
         )
 
@@ -85,12 +90,14 @@ class Lists:
             past=whole("past"),
             available=whole("available"),
             failed=tuple(failed for part in parts for failed in part.failed),
+            probabilities=whole("probabilities"),
             trail=Trail.joined([part.trail for part in parts if part.trail is not None]),
         )
 
 
 def _wide(values: Array, k: int, fill: float) -> Array:
-    return np.pad(values, [(0, 0), (0, k - values.shape[1])], constant_values=fill)
+    rest = [(0, 0)] * (values.ndim - 2)
+    return np.pad(values, [(0, 0), (0, k - values.shape[1]), *rest], constant_values=fill)
 
 
 def as_table(
@@ -101,10 +108,12 @@ def as_table(
     retrievers: Sequence[Retriever],
     catalog: Catalog,
     rules: Sequence[str] = (),
+    events: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The lists of everybody who asked; `k` items were asked for, `sources` offered them.
 
-    `rules` are what the bits of a trail stand for, where lists have one.
+    `rules` are what the bits of a trail stand for, where lists have one. Of `events` there are
+    probabilities.
     """
     shown = lists.items != PAD
     shown[:, 0] = True  # who is offered nothing has one row to say so
@@ -121,6 +130,9 @@ def as_table(
             "note": _notes(asked, lists, k, rules).gather(owner),
         }
     )
+    foretold = lists.probabilities[shown]
+    columns = [pl.Series(f"p_{name}", foretold[:, n]) for n, name in enumerate(events)]
+    table = table.with_columns(each.fill_nan(None) for each in columns)
     if (items == PAD).any():
         there = pl.col("item_id").is_not_null()
         table = table.with_columns(pl.when(there).then(pl.col("rank", "score")))
@@ -189,9 +201,12 @@ def _notes(asked: Asked, lists: Lists, k: int, rules: Sequence[str]) -> pl.Serie
     return parts.select(pl.when(said != "").then(said).alias("note")).to_series()
 
 
-def no_table(users: pl.DataType, items: pl.DataType, trail: bool = False) -> pl.DataFrame:
-    """The table of nobody's lists, with or without the columns of a trail."""
+def no_table(
+    users: pl.DataType, items: pl.DataType, trail: bool = False, events: Sequence[str] = ()
+) -> pl.DataFrame:
+    """The table of nobody's lists, with or without the columns of a trail, and of events."""
     more: dict[str, Any] = {"rules": pl.List(pl.String), "propensity": pl.Float32} if trail else {}
+    more |= {f"p_{name}": pl.Float32 for name in events}
     return pl.DataFrame(
         schema={
             "user_id": users,

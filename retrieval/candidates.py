@@ -53,6 +53,12 @@ class Candidates:
             self.sources,
         )
 
+    def led_by(self, source: str) -> "Candidates":
+        """What a source offers comes first, in its order; the rest follows as it was."""
+        ranks = self.ranks[:, :, self.sources.index(source)]
+        last = np.iinfo(ranks.dtype).max
+        return self.at(np.argsort(np.where(ranks == PAD, last, ranks), axis=1, kind="stable"))
+
     def where(self, kept: Mask) -> "Candidates":
         """The same lists with nothing where `kept` (b, w) is False."""
         return Candidates(

@@ -41,7 +41,9 @@ class TwoStage:
         blocks = [everyone[start : start + size] for start in everyone[::size]]
         return np.concatenate(list(side_by_side(block, blocks)))
 
-    def evaluation(self, window: Window, data: str, fit_seconds: float) -> dict[str, Any]:
+    def evaluation(
+        self, window: Window, log: Interactions, data: str, fit_seconds: float
+    ) -> dict[str, Any]:
         """All that an evaluation says of what was fitted on the past of this window, for JSON."""
-        found = evaluate_fitted(self._engine, window, self._settings.evaluation, fit_seconds)
+        found = evaluate_fitted(self._engine, window, log, self._settings.evaluation, fit_seconds)
         return found.as_dict(data)

@@ -111,7 +111,7 @@ def account(
     `owners` (n,) are the users of the positives, `ranks` (n,) the places of the positives in the
     final lists, `ndcg` (b,) what the final lists reach at `k`, `counts` what was left out, `about`
     depth and seconds of each source, `seconds` those of the union and of the ranker beyond it,
-    `trained` whether there was a ranker at all.
+    `trained` whether a ranker orders the final lists at all, or a source in its place.
     """
     positives = np.bincount(owners, minlength=len(ndcg))
     anywhere: Mask = np.asarray(found.by.any(axis=1)) & ~found.cut

@@ -12,7 +12,7 @@ from recsys.evaluation.account import Found
 from recsys.evaluation.held import Held
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.threads import side_by_side
-from recsys.fitted import block_size
+from recsys.fitted import FUSED, TWO_STAGE, block_size
 from recsys.ranked import Ranked
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from recsys.engine import Engine
 
 Made = TypeVar("Made")
-
-TWO_STAGE, FUSED = "two-stage", "fused"
 
 USERS_AT_ONCE = 2_500
 """Users that one stage answers before the next is asked: it bounds the memory of candidates."""

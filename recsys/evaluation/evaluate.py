@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys.evaluation.account import Found, account
-from recsys.evaluation.answers import FUSED, TWO_STAGE, Answers, ask
+from recsys.evaluation.answers import Answers, ask
+from recsys.evaluation.calibration import Reliability
 from recsys.evaluation.examples import examples
+from recsys.evaluation.foretold import Foretold, foretell
 from recsys.evaluation.held import Held
 from recsys.evaluation.importance import importance
 from recsys.evaluation.protocols import Window, windows
@@ -21,6 +23,7 @@ from recsys.evaluation.yardstick import Values, Yardstick
 from recsys.features.arrays import Array, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
+from recsys.fitted import FUSED, TWO_STAGE
 from recsys.fitting import Progress, silent
 from recsys.settings import EvaluationSettings
 
@@ -50,19 +53,23 @@ def evaluate(
         started = time.perf_counter()
         engine.fit(window.moment.past, catalog, progress=progress)
         fit_seconds = time.perf_counter() - started
-        seen.append(_in_window(engine, window, settings, shown, progress, fit_seconds))
+        seen.append(_in_window(engine, window, log, settings, shown, progress, fit_seconds))
     return _pooled(engine, seen, settings)
 
 
 def evaluate_fitted(
-    engine: "Engine", window: Window, settings: EvaluationSettings, fit_seconds: float
+    engine: "Engine",
+    window: Window,
+    log: Interactions,
+    settings: EvaluationSettings,
+    fit_seconds: float,
 ) -> Evaluation:
-    """As `evaluate`, of an engine that was fitted on the past of this one window already.
+    """As `evaluate`, of an engine that was fitted on the past of this one window of `log` already.
 
-    Categories that are slices of their own are those most chosen in that past.
+    Such a fit took `fit_seconds`.
     """
-    shown = _shown_categories(window.moment.past, engine.learnt.catalog)
-    seen = _in_window(engine, window, settings, shown, silent, fit_seconds)
+    shown = _shown_categories(log, engine.learnt.catalog)
+    seen = _in_window(engine, window, log, settings, shown, silent, fit_seconds)
     return _pooled(engine, [seen], settings)
 
 
@@ -79,15 +86,17 @@ class _Seen:
     answers: Answers
     slices: Sequence[Slice]
     depths: Mapping[str, int]  # of each source, as it was asked
-    trained: bool  # was there a ranker
+    trained: bool  # does anything but the fusion order the final list
     curve: Sequence[Mapping[str, float]]
     fit_seconds: float
+    foretold: Foretold | None
     examples: Sequence[Mapping[str, Any]]
 
 
 def _in_window(
     engine: "Engine",
     window: Window,
+    log: Interactions,
     settings: EvaluationSettings,
     shown: Rows | None,
     progress: Progress,
@@ -109,9 +118,10 @@ def _in_window(
         answers=answers,
         slices=_slices(held, ranks, shown, settings.k),
         depths={s.name: max(s.depth, settings.k) for s in learnt.fitted.sources.offering},
-        trained=ranker is not None,
+        trained=ranker is not None and learnt.fitted.leader != FUSED,
         curve=[] if ranker is None else ranker.curve_,
         fit_seconds=fit_seconds,
+        foretold=foretell(engine, log, window, settings),
         examples=examples(engine, held, settings.k),
     )
 
@@ -151,7 +161,9 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
     seconds = {name: sum(each.answers.seconds[name] for each in seen) for name in names}
     counts = _sums([each.held.counts for each in seen])
     failed = [name for each in seen for name in each.answers.failed]
+    foretold = Foretold.joined([each.foretold for each in seen])
     beware = [note for each in seen for note in each.notes]
+    calibration = {} if foretold is None else foretold.by_event()
     return Evaluation(
         settings=settings,
         protocol=_protocol(seen, settings, engine, counts),
@@ -160,6 +172,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         whole={name: _weighted(seen, name) for name in names},
         seconds=seconds,
         account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
+        calibration=calibration,
         slices=_telling(pooled(each.slices for each in seen)),
         importance=importance(engine, seen[-1].held, settings.k, settings.draws),
         curves=_curves(seen),
@@ -167,7 +180,9 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         windows=[_window(each) for each in seen],
         fit_seconds=sum(each.fit_seconds for each in seen),
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        notes=tuple(dict.fromkeys((*engine.notes, *beware, *_said(failed)))),
+        notes=tuple(
+            dict.fromkeys((*engine.notes, *beware, *_said(failed), *_calibrated(calibration)))
+        ),
     )
 
 
@@ -257,6 +272,12 @@ def _weighted(seen: Sequence[_Seen], name: str) -> dict[str, float]:
 
 def _sums(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return {key: sum(table[key] for table in tables) for key in tables[0]}
+
+
+def _calibrated(calibration: Mapping[str, Reliability]) -> list[str]:
+    errors = [f"{name} {each.error:.4f}" for name, each in calibration.items()]
+    said = "calibration error of the probabilities of what was offered"
+    return [f"{said}: {', '.join(errors)}"] if errors else []
 
 
 def _said(failed: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.evaluation.answers import TWO_STAGE
+from recsys.evaluation.calibration import Reliability
 from recsys.evaluation.certainty import (
     Bootstrap,
     Comparison,
@@ -20,6 +20,7 @@ from recsys.evaluation.certainty import (
 from recsys.evaluation.slices import Slice, table
 from recsys.evaluation.yardstick import Values
 from recsys.features.arrays import Array, Rows
+from recsys.fitted import TWO_STAGE
 from recsys.settings import EvaluationSettings
 
 PUBLISHED = ("ndcg", "recall")
@@ -37,6 +38,7 @@ class Evaluation:
     whole: Mapping[str, Mapping[str, float]]  # per system what is said of all lists together
     seconds: Mapping[str, float]  # per system, to make all lists
     account: Mapping[str, Any]  # see `account`
+    calibration: Mapping[str, Reliability]  # per event that was foretold, the weakest first
     slices: Sequence[Slice]
     importance: Mapping[str, Any]  # see `importance`; empty where there was no ranker
     curves: Sequence[Mapping[str, float]]  # per run and epoch the losses of the ranker
@@ -71,6 +73,7 @@ class Evaluation:
             "slices": table(self.slices, self.settings.draws, self.settings.seed),
             "account": dict(self.account),
             **({"importance": dict(self.importance)} if self.importance else {}),
+            **({"calibration": self._calibration()} if self.calibration else {}),
             "curves": list(self.curves),
             "examples": list(self.examples),
             **({"windows": list(self.windows)} if len(self.windows) > 1 else {}),
@@ -78,6 +81,12 @@ class Evaluation:
             "peak_memory_bytes": self.peak_memory,
             "notes": list(self.notes),
         }
+
+    def _calibration(self) -> dict[str, Any]:
+        """The error of each event; bins of the weakest, which most of what comes true is."""
+        event, weakest = next(iter(self.calibration.items()))
+        errors = {name: each.error for name, each in self.calibration.items()}
+        return {"event": event, **weakest.as_dict(), "errors": errors}
 
     def _intervals(self) -> dict[str, dict[str, list[float]]]:
         """Per system and metric the ends of the 95 % interval of the mean over users."""

@@ -82,7 +82,7 @@ def headline(outcome: Outcome) -> Headline:
     best = rivals[0]
     said = f"{_score(outcome, ours, scores)}; the best other list, {best}, has {scores[best]:.4f}."
     if best == FUSED and scores[ours] == scores[best]:
-        return Headline("same", f"The {ours} list is the fused one: there was no ranker", said)
+        return Headline("same", f"The {ours} list is the fused one: no ranker orders it", said)
     comparison = compared(outcome, ours, best)
     if comparison is None:
         word = "is above" if scores[ours] > scores[best] else "is not above"

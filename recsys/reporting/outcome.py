@@ -174,7 +174,9 @@ class Bin(Part):
 class Calibration(Part):
     """Predicted probabilities beside what came true."""
 
+    event: Text = ""  # of whose predictions the bins are
     error: Number = None
+    errors: Scores = {}  # of each event
     bins: list[Bin] = []
 
 

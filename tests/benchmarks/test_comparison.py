@@ -70,7 +70,7 @@ def test_what_was_fitted_for_the_contest_is_evaluated_as_if_it_were_fitted_for_t
     shop, engine = small_shop(), Engine(settings)
     log, catalog = engine.read(shop.events, shop.items)
     (window,) = windows(log, settings.evaluation)
-    told = TwoStage(settings).fit(window.moment.past, catalog).evaluation(window, "shop", 1.5)
+    told = TwoStage(settings).fit(window.moment.past, catalog).evaluation(window, log, "shop", 1.5)
     expected = evaluate(engine, log, catalog, settings.evaluation).as_dict("shop")
     assert told["fit_seconds"] == 1.5
     assert told["account"]["sources"].keys() == expected["account"]["sources"].keys()

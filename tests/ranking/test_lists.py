@@ -1,5 +1,7 @@
 """Chosen against sets in Python; training lists keep every positive and count what was missed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,6 +34,13 @@ def test_hits() -> None:
     chosen = chosen_of([7, 2], [4])
     hits = chosen.hits(np.array([[7, 4, PAD], [4, 4, 7]], np.int32))
     assert hits.tolist() == [[True, False, False], [True, True, False]]
+
+
+def test_codes_are_those_of_the_events_that_chose() -> None:
+    chosen = replace(chosen_of([7, 2], [4]), events=np.array([2, 0, 255], np.uint8))
+    codes = chosen.codes(np.array([[7, 4, PAD, 2], [4, 4, 7, 2]], np.int32))
+    assert codes.tolist() == [[2, PAD, PAD, 0], [255, 255, PAD, PAD]]
+    assert chosen_of([], []).codes(np.array([[1], [PAD]], np.int32)).tolist() == [[PAD], [PAD]]
 
 
 def test_what_may_not_be_offered_is_left_out() -> None:
@@ -144,6 +153,33 @@ def test_lists_of_several_moments_are_one() -> None:
     assert joined.features[0, 2:, 0].tolist() == [0, 0]
     assert joined.names == ("item",)
     assert (joined.queries, joined.positives, joined.missed) == (6, 8, 4 + 1 + 0)
+
+
+def test_grades_stay_with_their_candidates() -> None:
+    candidates, rng = offered([[1, 2, 3, 4, 5], [6, 7, 8, 9, PAD]]), np.random.default_rng(0)
+    grades = np.array([[0, 2, 0, 0, 1], [0, 0, 0, 3, 0]], np.uint8)
+    features = candidates.items[:, :, None].astype(np.float32)
+    lists = TrainingLists.of(
+        features, ("item",), candidates, grades / np.float32(3), 2, rng, grades, ("a", "b", "c")
+    )
+    assert lists.grades is not None
+    for row, expected in enumerate([{2: 2, 5: 1}, {9: 3}]):
+        own = zip(lists.features[row, :, 0].tolist(), lists.grades[row].tolist(), strict=True)
+        assert {item: grade for item, grade in own if grade} == expected
+    assert lists.outcomes(np.array([1, 0])).sum(axis=1).tolist() == [[1, 1, 1], [2, 1, 0]]
+    assert lists.offered == 9
+    joined = TrainingLists.joined([lists, lists.counting(5, 7, offered=40)])
+    assert joined.grades is not None
+    assert joined.grades.shape == joined.labels.shape
+    assert joined.offered == 49
+    assert TrainingLists.joined([lists, lists.counting(5, 7)]).offered is None
+
+
+def test_without_grades_there_is_one_outcome() -> None:
+    lists = drawn([[0, 2, 1]], [[4, 5, 6]], 9)
+    outcomes = lists.outcomes(np.array([0]))
+    assert outcomes.shape == (1, 3, 1)
+    assert (outcomes[:, :, 0] == (lists.labels > 0)).all()
 
 
 @pytest.mark.parametrize("parts", [0, 2])

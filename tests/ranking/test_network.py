@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 
-from recsys.ranking.network import ListNetwork, softmax_loss
+from recsys.ranking.network import ListNetwork, outcome_loss, softmax_loss
 
 ALL = torch.ones((1, 2), dtype=torch.bool)
 
@@ -63,6 +63,32 @@ def test_a_list_is_scored_item_by_item() -> None:
     order = torch.tensor([4, 2, 0, 1, 3])
     torch.testing.assert_close(network(features[:, order]), scores[:, order])
     torch.testing.assert_close(network(features[1, 3]), scores[1, 3])
+
+
+def test_heads_score_item_by_item_beside_the_score() -> None:
+    with torch.random.fork_rng():
+        network = ListNetwork(features=3, hidden=(8,), heads=2).eval()
+    features = torch.arange(30, dtype=torch.float32).reshape(2, 5, 3) / 30
+    scores, logits = network.with_heads(features)
+    assert logits.shape == (2, 5, 2)
+    torch.testing.assert_close(scores, network(features))
+    torch.testing.assert_close(scores[..., None], network.folded()(features))
+    order = torch.tensor([4, 2, 0, 1, 3])
+    torch.testing.assert_close(network.with_heads(features[:, order])[1], logits[:, order])
+    torch.testing.assert_close(network.with_heads(features[1, 3])[1], logits[1, 3])
+
+
+def test_a_network_without_heads_says_so() -> None:
+    with pytest.raises(TypeError, match="no heads"):
+        ListNetwork(features=1).with_heads(torch.zeros(1, 1))
+
+
+def test_the_loss_of_outcomes_by_hand() -> None:
+    logits = torch.tensor([[[0.0, log(3.0)], [99.0, 99.0]]])
+    outcomes = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
+    filled = torch.tensor([[True, False]])
+    expected = (log(2) + log(4)) / 2
+    assert outcome_loss(logits, outcomes, filled).item() == pytest.approx(expected)
 
 
 def test_inputs_are_brought_to_their_scale() -> None:

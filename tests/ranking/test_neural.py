@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from recsys.features.arrays import Floats
-from recsys.features.errors import ArtifactError, TrainingError
+from recsys.features.arrays import PAD, Floats
+from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import softmax_loss
 from recsys.ranking.neural import NeuralRanker, order
-from recsys.ranking.training import _split
 
 NAMES = ("nearness", "price", "noise", "constant")
 
@@ -30,7 +32,7 @@ def planted(n: int = 200, width: int = 8, seed: int = 0) -> TrainingLists:
     return TrainingLists(features, labels, filled, np.arange(n, dtype=np.int32), NAMES, n, n, 0)
 
 
-def ranker(**settings: float) -> NeuralRanker:
+def ranker(**settings: Any) -> NeuralRanker:
     return NeuralRanker(
         **{
             "hidden": (16,), "epochs": 12, "batch": 16, "learning_rate": 1e-2, "dropout": 0.0,
@@ -115,11 +117,147 @@ def test_the_best_epoch_is_kept() -> None:
     learner = ranker(learning_rate=5e-2, hidden=(64,), held_out=0.5).fit(lists)
     curve = [epoch["held out"] for epoch in learner.curve_]
     assert curve[-1] > min(curve), "the last epoch is the best: nothing is shown"
-    _, held = _split(np.arange(60, dtype=np.int32), 0.5, np.random.default_rng(learner.seed))
+    held = learner.holds_out(lists.users)
     scores = scores_of(learner, lists)[held]
     arrays = (torch.from_numpy(each[held]) for each in (lists.labels, lists.filled))
     loss = softmax_loss(torch.from_numpy(scores), *arrays).item()
     assert loss == pytest.approx(min(curve), rel=1e-5)
+
+
+@given(
+    st.lists(st.integers(-1, 30), min_size=1, max_size=40),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 5),
+)
+def test_users_are_held_out_whole_and_never_all(own: list[int], share: float, seed: int) -> None:
+    users = np.array(own, np.int32)
+    held = NeuralRanker(held_out=share, seed=seed).holds_out(users)
+    different = len(set(own) - {PAD}) + own.count(PAD)
+    assert held.any() == (different > 1)
+    assert not held.all()
+    assert not set(users[held & (users != PAD)]) & set(users[~held])
+
+
+def test_who_is_held_out_does_not_depend_on_the_others() -> None:
+    learner = ranker(held_out=0.3)
+    users = np.arange(400, dtype=np.int32)
+    held = learner.holds_out(users)
+    assert held.mean() == pytest.approx(0.3, abs=0.06)
+    np.testing.assert_array_equal(learner.holds_out(users[350:20:-3]), held[350:20:-3])
+
+
+def graded(n: int = 200, seed: int = 0) -> TrainingLists:
+    """As planted, where what was chosen despite a high price was bought and all else was viewed."""
+    lists = planted(n, seed=seed)
+    chosen = lists.labels > 0
+    bought = chosen & (lists.features[:, :, 1] > -1)
+    grades = chosen.astype(np.uint8) + bought
+    return replace(lists, grades=grades, events=("view", "purchase"))
+
+
+def test_each_event_with_enough_outcomes_has_a_head() -> None:
+    lists = graded()
+    assert lists.grades is not None
+    assert ranker(epochs=1).fit(lists).events_ == ("view", "purchase")
+    none_bought = replace(lists, grades=np.minimum(lists.grades, 1))
+    assert ranker(epochs=1).fit(none_bought).events_ == ("view",)
+    all_bought = replace(lists, grades=np.full_like(lists.grades, 2))
+    assert ranker(epochs=1).fit(all_bought).events_ == ()
+
+
+def test_a_log_of_one_event_has_one_head(fitted: NeuralRanker) -> None:
+    assert fitted.events_ == ("chosen",)
+
+
+def test_without_their_loss_events_have_no_heads() -> None:
+    learner = ranker(epochs=1, event_loss=0).fit(graded())
+    assert learner.events_ == ()
+    assert learner.network_.heads is None
+
+
+def test_heads_leave_the_order_as_good() -> None:
+    lists, unseen = graded(), graded(seed=9)
+    without, with_heads = (ranker(event_loss=loss).fit(lists) for loss in (0, 0.3))
+    assert ndcg(scores_of(with_heads, unseen), unseen.labels) > 0.98
+    assert ndcg(scores_of(without, unseen), unseen.labels) > 0.98
+
+
+def odds_of(fitted: NeuralRanker, lists: TrainingLists) -> Floats:
+    return fitted.probabilities(lists.features, lists.names, lists.filled)
+
+
+@pytest.fixture(scope="module")
+def foreteller() -> NeuralRanker:
+    return ranker().fit(graded())
+
+
+def test_probabilities_fall_with_the_strength_of_the_event(foreteller: NeuralRanker) -> None:
+    lists = graded(seed=9)
+    odds = odds_of(foreteller, lists)
+    assert odds.shape == (*lists.filled.shape, 2)
+    assert (np.isnan(odds).all(axis=2) == ~lists.filled).all()
+    assert (odds[lists.filled][:, 1] <= odds[lists.filled][:, 0]).all()
+    came = lists.outcomes(np.arange(len(lists)))[lists.filled]
+    assert odds[lists.filled].mean(axis=0) == pytest.approx(came.mean(axis=0), rel=0.25)
+
+
+def test_probabilities_depend_on_neither_batch_nor_order(foreteller: NeuralRanker) -> None:
+    lists = graded(600, seed=9)
+    odds = odds_of(foreteller, lists)
+    one = slice(7, 8)
+    alone = foreteller.probabilities(lists.features[one], NAMES, lists.filled[one])
+    np.testing.assert_allclose(alone, odds[one], rtol=1e-4, atol=1e-6)
+    backwards = foreteller.probabilities(lists.features[:, ::-1], NAMES, lists.filled[:, ::-1])
+    np.testing.assert_allclose(backwards[:, ::-1], odds, rtol=1e-4, atol=1e-6)
+
+
+def test_candidates_left_out_of_the_lists_are_made_up_for() -> None:
+    """Of lists whose every other candidate was drawn, events are about half as probable."""
+    lists = graded()
+    others = int((lists.filled & (lists.labels == 0)).sum())
+    whole = replace(lists, offered=others + 200)
+    half = replace(lists, offered=2 * others + 200)
+    one, other = (ranker().fit(each) for each in (whole, half))
+    assert (one.shift_, other.shift_) == pytest.approx((0, np.log(0.5)))
+    names = (lists.features, lists.names)
+    np.testing.assert_allclose(
+        other.log_odds(*names), one.log_odds(*names) + np.log(0.5), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_what_came_true_calibrates() -> None:
+    learner, lists = ranker().fit(graded()), graded(2_000, seed=9)
+    before = odds_of(learner, lists)[lists.filled]
+    log_odds = learner.log_odds(lists.features, lists.names)[lists.filled]
+    half = np.random.default_rng(0).random(before.shape) < before / 2
+    learner.calibrate(log_odds, half, lists=2_000, stretch=7)
+    after = odds_of(learner, lists)[lists.filled]
+    assert after.mean(axis=0) == pytest.approx(before.mean(axis=0) / 2, rel=0.2)
+    assert learner.stretch_ == 7
+
+
+def test_weights_of_events_order_by_their_probabilities(foreteller: NeuralRanker) -> None:
+    lists = graded(seed=9)
+    learner = ranker(event_weights={"purchase": 1.0, "view": 0.3}).fit(graded())
+    odds = odds_of(foreteller, lists)
+    expected = np.where(lists.filled, odds[..., 1] + np.float32(0.3) * odds[..., 0], -np.inf)
+    np.testing.assert_allclose(scores_of(learner, lists), expected, rtol=1e-5)
+
+
+def test_weights_of_events_that_cannot_be_foretold_are_refused() -> None:
+    with pytest.raises(TrainingError, match=r"name \['rent'\].*probabilities of \['view', 'pur"):
+        ranker(event_weights={"rent": 1.0}).fit(graded())
+    with pytest.raises(SettingsError, match="finite and 0 or more; got -1"):
+        ranker(event_weights={"view": -1.0})
+    with pytest.raises(SettingsError, match="need one above 0, and event_loss above 0"):
+        ranker(event_weights={"view": 1.0}, event_loss=0.0)
+
+
+def test_without_heads_there_are_no_probabilities() -> None:
+    lists = graded(40)
+    learner = ranker(epochs=1, event_loss=0).fit(lists)
+    with pytest.raises(TrainingError, match="foretells no event"):
+        odds_of(learner, lists)
 
 
 def test_progress_is_told() -> None:
@@ -138,14 +276,31 @@ def test_a_feature_that_is_not_finite_is_named() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"the loss of epoch \d+ is not finite"):
-        ranker(learning_rate=1e25).fit(planted(60))
+    for settings in ({"learning_rate": 1e25}, {"event_loss": 1e300}):
+        with pytest.raises(TrainingError, match=r"the loss of epoch \d+ is not finite"):
+            ranker(**settings).fit(planted(200))
 
 
 def test_lists_in_which_nothing_was_chosen_are_refused() -> None:
     lists = planted(20)
-    with pytest.raises(TrainingError, match="not finite"):
-        ranker().fit(replace(lists, labels=np.zeros_like(lists.labels)))
+    labels = lists.labels.copy()
+    labels[[3, 8]] = 0
+    with pytest.raises(TrainingError, match="needs a chosen candidate; 2 of 20 have none"):
+        ranker().fit(replace(lists, labels=labels))
+
+
+def test_lists_in_which_all_was_chosen_teach_nothing_and_do_no_harm() -> None:
+    lists = planted()
+    learner = ranker(epochs=2).fit(replace(lists, labels=lists.filled.astype(np.float32)))
+    assert np.isfinite(scores_of(learner, lists)[lists.filled]).all()
+    assert learner.events_ == (), "one class only: there is nothing to tell apart"
+
+
+def test_features_that_are_all_constant_leave_candidates_as_they_came() -> None:
+    lists = planted()
+    learner = ranker(epochs=2).fit(replace(lists, features=np.full_like(lists.features, 7)))
+    scores = scores_of(learner, lists)
+    assert (order(scores)[:, :3] == [0, 1, 2]).all()
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -218,6 +373,17 @@ def test_saved_and_loaded_it_scores_the_same(fitted: NeuralRanker, tmp_path: Pat
     np.testing.assert_array_equal(scores_of(loaded, lists), scores_of(fitted, lists))
     assert loaded.names_ == NAMES
     assert loaded.curve_ == fitted.curve_
+
+
+def test_saved_and_loaded_it_foretells_the_same(tmp_path: Path) -> None:
+    learner, lists = ranker(epochs=2).fit(replace(graded(), offered=5_000)), graded(seed=9)
+    log_odds = learner.log_odds(lists.features, lists.names)[lists.filled]
+    came = lists.outcomes(np.arange(len(lists)))[lists.filled]
+    learner.calibrate(log_odds, came, len(lists), stretch=5)
+    learner.save(tmp_path)
+    loaded = NeuralRanker(device="cpu").load(tmp_path)
+    np.testing.assert_array_equal(odds_of(loaded, lists), odds_of(learner, lists))
+    assert (loaded.events_, loaded.stretch_) == (("view", "purchase"), 5)
 
 
 def test_weights_of_another_network_are_refused(fitted: NeuralRanker, tmp_path: Path) -> None:

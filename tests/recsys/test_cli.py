@@ -148,6 +148,15 @@ def test_fit_recommend_similar_export(run: Any, shop_folder: Path, tmp_path: Pat
     assert len(pl.read_parquet(tmp_path / "lists" / "part-00000.parquet")) == 4
 
 
+def test_recommend_with_probabilities_by_value(run: Any, engine_folder: Path) -> None:
+    given = ["recommend", engine_folder, "--users", "u00000", "-k", 2, "--probabilities"]
+    items = run(*given, "--by-value", "price", "--json", "-").json["lists"][0]["items"]
+    names = [name for name in items[0] if name.startswith("p_")]
+    assert "p_view" in names
+    assert all(0 < item[name] < 1 for item in items for name in names)
+    assert "p_view" in run(*given).out
+
+
 def test_recommend_prints_titles_and_reasons(run: Any, engine_folder: Path) -> None:
     ran = run("recommend", engine_folder, "--users", "u00000", "-k", 2)
     assert ran.code == Exit.OK

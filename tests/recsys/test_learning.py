@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.engine import Engine
+from recsys.features.catalog import Catalog
 from recsys.features.columns import LogColumns
+from recsys.features.errors import DataError
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
 from recsys.fitting import Fitting
@@ -23,6 +25,7 @@ from recsys.learning import (
     moments_of_last_items,
 )
 from recsys.policy import Policy
+from recsys.retrieval.als import Als
 from recsys.retrieval.sources import Older, Sources, named
 from recsys.settings import EngineSettings
 from tests.shops import ordered_settings, orders, quick_settings, small_shop
@@ -295,6 +298,25 @@ def test_what_was_learnt_goes_from_older_logs_to_newer_ones_that_contain_them(
         (begun,) = before.resuming.values()
         assert begun is named(learnt.members, "sequence").retriever
         assert set(events_of(older)) < set(events_of(newer))
+
+
+def test_a_ranker_whose_source_is_missing_at_serving_time_is_not_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A source that could be fitted on every past, but not on the whole log."""
+    shop, fit = small_shop(), Als.fit
+
+    def refusing(self: Als, log: Interactions, catalog: Catalog) -> Als:
+        if len(log) == len(shop.events):
+            raise DataError("too much")
+        return fit(self, log, catalog)
+
+    monkeypatch.setattr(Als, "fit", refusing)
+    engine = Engine(quick_settings()).fit(shop.events, shop.items)
+    assert engine.learnt.fitted.ranker is None
+    assert "source 'als' is left out: too much" in engine.notes
+    assert "no ranker: it reads ['als'], left out above; lists are fused by rank" in engine.notes
+    assert len(engine.recommend(engine.users[:3], k=5)) == 15
 
 
 def events_of(log: Interactions) -> list[tuple[int, ...]]:

@@ -5,6 +5,7 @@ import pytest
 
 from recsys.features.arrays import PAD
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.union import union
 from tests.worlds import offered
 
 
@@ -35,6 +36,15 @@ def test_the_candidates_at_given_places_keep_what_was_thought_of_them(lists: Can
     np.testing.assert_allclose(
         chosen.scores[:, :, 0], [[0.8, 1], [1, -np.inf], [-np.inf, -np.inf]], rtol=1e-6
     )
+
+
+def test_what_one_source_offers_comes_first() -> None:
+    merged = union([offered([[4, 2, 7], [1, PAD, PAD]]), offered([[7, 9], [3, 2]], "two")])
+    assert merged.items.tolist() == [[7, 4, 2, 9], [1, 3, 2, PAD]]
+    assert merged.led_by("one").items.tolist() == [[4, 2, 7, 9], [1, 3, 2, PAD]]
+    led = merged.led_by("two")
+    assert led.items.tolist() == [[7, 9, 4, 2], [3, 2, 1, PAD]]
+    assert led.ranks[0].tolist() == [[2, 0], [PAD, 1], [0, PAD], [1, PAD]]
 
 
 def test_the_first_of_each_list(lists: Candidates) -> None:

@@ -1,0 +1,67 @@
+"""Probabilities against what came: on the same stretch of time, or with the next choice."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from recsys.engine import Engine
+from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.evaluation.foretold import Foretold, foretell
+from recsys.evaluation.protocols import windows
+from recsys.evaluation.result import mean_of
+from recsys.reporting.outcome import Outcome
+from recsys.reporting.report import render
+from tests.shops import quick_settings, small_shop
+
+
+@cache
+def evaluated(**changes: object) -> Evaluation:
+    settings = quick_settings(evaluation={"protocol": "time", "draws": 10, **changes})
+    engine = Engine(settings)
+    log, catalog = engine.read(small_shop().events, small_shop().items)
+    return evaluate(engine, log, catalog, settings.evaluation)
+
+
+def test_the_calibration_of_each_event_is_told_and_shown() -> None:
+    told = evaluated().as_dict("shop")["calibration"]
+    assert told["event"] == "view"
+    assert told["error"] == told["errors"]["view"]
+    assert sum(each["count"] for each in told["bins"]) > 0
+    assert told["error"] < 0.1
+    page = render(Outcome.parse(evaluated().as_dict("shop")))
+    assert "Predicted and true shares of “view” or more are " in page
+
+
+def test_only_some_events_as_targets_leave_it_out() -> None:
+    assert "calibration" not in evaluated(targets=("purchase",)).as_dict("shop")
+
+
+def test_several_seeds_keep_it() -> None:
+    one = evaluated()
+    assert mean_of([one, one]).calibration == one.calibration
+
+
+def test_windows_are_pooled_where_they_foretell_the_same() -> None:
+    part = Foretold(("view",), np.array([[0.2]], np.float32), np.array([[True]]))
+    joined = Foretold.joined([part, None, part])
+    assert joined is not None
+    assert len(joined.probabilities) == 2
+    assert joined.by_event()["view"].error == pytest.approx(0.8)
+    assert Foretold.joined([part, replace(part, events=("cart",))]) is None
+    assert Foretold.joined([None]) is None
+
+
+def test_a_stretch_that_the_log_does_not_cover_tells_nothing() -> None:
+    settings = quick_settings(evaluation={"protocol": "time"})
+    engine = Engine(settings)
+    log, catalog = engine.read(small_shop().events, small_shop().items)
+    (window,) = windows(log, settings.evaluation)
+    engine.fit(window.moment.past, catalog)
+    ranker = engine.learnt.fitted.ranker
+    assert ranker is not None
+    assert ranker.stretch_ is not None
+    assert foretell(engine, log, window, settings.evaluation) is not None
+    ranker.stretch_ *= 100
+    assert foretell(engine, log, window, settings.evaluation) is None

@@ -1,0 +1,142 @@
+"""Probabilities beside a list, lists by expected value, and what there is where neither can be."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.engine import Engine
+from recsys.features.errors import DataError, SettingsError
+from recsys.settings import EngineSettings
+from recsys.shop import Shop, make_shop
+from tests.shops import listed, ordered_engine, quick_settings, small_shop
+
+ODDS = ["p_view", "p_cart", "p_purchase"]
+
+
+@cache
+def busy_shop() -> Shop:
+    """A shop where every third event is a purchase and every third puts something into a cart."""
+    shop = make_shop(users=300, items=120, days=90, sessions_per_user=6, seed=0)
+    kinds = pl.Series(["view", "cart", "purchase"])
+    rows = np.random.default_rng(0).integers(3, size=len(shop.events))
+    return Shop(shop.events.with_columns(event=kinds.gather(rows)), shop.items)
+
+
+@cache
+def foretelling() -> Engine:
+    return Engine(settings_of()).fit(busy_shop().events, busy_shop().items)
+
+
+def settings_of(**ranker: object) -> EngineSettings:
+    sources = {name: {"use": False} for name in ("content", "als")}
+    return quick_settings(
+        events={
+            "view": {"weight": 0.3, "offer_again": True},
+            "cart": {"weight": 0.6, "offer_again": True},
+            "purchase": {"weight": 1.0, "offer_again": True},
+        },
+        ranker={"hidden": (16,), "epochs": 3, **ranker},
+        sources=sources,
+        catalog={"title": "title", "category": "category", "price": "price", "variant": None},
+    )
+
+
+def test_columns_of_probabilities_beside_the_same_list() -> None:
+    engine = foretelling()
+    users = engine.users[:40]
+    plain, told = engine.recommend(users, k=5), engine.recommend(users, k=5, probabilities=True)
+    assert_frame_equal(told.select(plain.columns), plain)
+    assert told.columns[-3:] == ODDS
+    odds = told.select(ODDS).to_numpy()
+    assert ((odds > 0) & (odds < 1)).all()
+    assert (np.diff(odds, axis=1) <= 0).all(), "a purchase is never more probable than a view"
+
+
+def test_who_is_unknown_has_none() -> None:
+    table = foretelling().recommend(["nobody"], k=3, probabilities=True)
+    assert len(table) == 3
+    assert table.select(pl.col(ODDS).is_null().all()).row(0) == (True, True, True)
+    nobody = foretelling().recommend([], probabilities=True)
+    assert nobody.columns[-3:] == ODDS
+
+
+def test_lists_by_expected_value() -> None:
+    engine = foretelling()
+    users = engine.users[:40]
+    table = engine.recommend(users, k=8, probabilities=True, by_value="price")
+    prices = busy_shop().items.select("item_id", "price")
+    table = table.join(prices, on="item_id", how="left", maintain_order="left")
+    expected = (table["p_purchase"] * table["price"]).to_list()
+    assert table["score"].to_list() == pytest.approx(expected, rel=1e-4)
+    falls = table.select((pl.col("score").diff().over("user_id") <= 0).all()).item()
+    assert falls
+    assert listed(table) != listed(engine.recommend(users, k=8))
+
+
+def test_what_has_no_price_is_worth_nothing() -> None:
+    shop = busy_shop()
+    free = shop.items["item_id"].head(60)
+    items = shop.items.with_columns(
+        price=pl.when(~pl.col("item_id").is_in(free.implode())).then("price")
+    )
+    engine = Engine(settings_of()).fit(shop.events, items)
+    table = engine.recommend(engine.users[:20], k=20, by_value="price", probabilities=True)
+    unpriced = table.filter(pl.col("item_id").is_in(free.implode()))
+    assert set(unpriced["score"]) <= {0.0}
+    assert unpriced.select(pl.col(ODDS).is_between(0, 1).all()).row(0) == (True, True, True)
+    scores = engine.recommend(engine.users[:20], k=20)["score"]
+    assert scores.is_finite().all(), "a price that is missing is a feature of 0"
+
+
+def test_weights_of_events_are_the_order() -> None:
+    settings = settings_of(event_weights={"purchase": 1.0, "cart": 0.3})
+    engine = Engine(settings).fit(busy_shop().events, busy_shop().items)
+    table = engine.recommend(engine.users[:30], k=5, probabilities=True)
+    expected = table["p_purchase"] + 0.3 * table["p_cart"]
+    assert table["score"].to_list() == pytest.approx(expected.to_list(), rel=1e-4)
+
+
+def test_saved_and_loaded_they_are_the_same(tmp_path: Path) -> None:
+    engine = foretelling()
+    engine.save(tmp_path / "engine")
+    users = engine.users[:20]
+    loaded = Engine.load(tmp_path / "engine").recommend(users, probabilities=True)
+    told = engine.recommend(users, probabilities=True)
+    assert_frame_equal(loaded.select(ODDS), told.select(ODDS), abs_tol=1e-5)
+
+
+def test_what_they_rest_on_is_said() -> None:
+    assert any(
+        note.startswith("probabilities are calibrated on ") and "purchase (" in note
+        for note in foretelling().notes
+    )
+
+
+def test_an_engine_without_a_ranker_says_so() -> None:
+    engine = ordered_engine({"ann": "abc", "bob": "bca", "cat": "bc", "dan": "cb"})
+    with pytest.raises(DataError, match="probabilities need a ranker"):
+        engine.recommend(["ann"], probabilities=True)
+    with pytest.raises(DataError, match="probabilities need a ranker"):
+        engine.recommend(["ann"], by_value="price")
+
+
+def test_a_ranker_without_heads_says_so() -> None:
+    engine = Engine(quick_settings(ranker={"epochs": 1, "event_loss": 0}))
+    engine.fit(small_shop().events, small_shop().items)
+    with pytest.raises(DataError, match="foretells no event"):
+        engine.recommend(engine.users[:1], probabilities=True)
+
+
+def test_a_value_that_the_catalogue_has_not_is_named() -> None:
+    engine = foretelling()
+    with pytest.raises(DataError, match=r"got 'prise'; did you mean 'price'\?"):
+        engine.recommend(engine.users[:1], by_value="prise")
+
+
+def test_an_event_that_is_not_declared_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"'purchases' in ranker.event_weights; did you mean"):
+        Engine(quick_settings(ranker={"event_weights": {"purchases": 1.0}}))
