@@ -21,7 +21,9 @@ class NeuralRanker:
     """A list-wise network trained with AdamW under one cycle of the learning rate.
 
     It stops when the loss on held-out users has not fallen for `patience` epochs and keeps the
-    best epoch. `fit` raises TrainingError where the loss or a feature is not finite.
+    best epoch. `fit` raises TrainingError where the loss or a feature is not finite. With a file
+    for a `checkpoint`, a fit that was stopped goes on after its last epoch when it is called again
+    with the same settings and lists, and ends with the same weights.
     """
 
     hidden: tuple[int, ...] = (64, 32)
@@ -32,6 +34,8 @@ class NeuralRanker:
     weight_decay: float = 1e-2
     held_out: float = 0.1  # share of the lists that decides when to stop
     patience: int = 3  # epochs
+    most_gradient: float | None = None  # norm; a larger gradient is shortened to it
+    checkpoint: Path | None = None
     seed: int = 0
     device: str = "auto"
     names_: tuple[str, ...] = field(default=(), init=False, repr=False)
@@ -43,6 +47,8 @@ class NeuralRanker:
         for name in ("epochs", "batch", "patience", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
+        if self.most_gradient is not None and not self.most_gradient > 0:
+            raise SettingsError(f"most_gradient must be above 0; got {self.most_gradient}")
         for name in ("dropout", "held_out"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(

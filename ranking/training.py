@@ -9,51 +9,80 @@ import torch
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
+from recsys.ranking.checkpoint import Checkpoint, Curve, Training, Weights
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork, softmax_loss
 
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
 
-Curve = list[dict[str, float]]
-
 
 def train(
     lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None
 ) -> tuple[ListNetwork, Curve]:
     """Train a network on lists; returns it as of its best epoch, and the loss of every epoch."""
-    device = pick(settings.device)
     rng = np.random.default_rng(settings.seed)
     learnt, held = _split(lists.users, settings.held_out, rng)
-    network = _network(lists, settings).to(device)
+    training = _begun(_network(lists, settings), settings, len(learnt), rng)
+    checkpoint = Checkpoint.of(settings, lists)
+    if checkpoint:
+        checkpoint.resume(training)
+    curve = training.curve
+    while not _finished(curve, settings):
+        loss = _epoch(training, lists, learnt, settings)
+        curve.append({"train": loss, "held out": _held_loss(training.network, lists, held)})
+        _refuse_nan(curve)
+        if _best_epoch(curve) == len(curve) - 1:
+            training.best = _copied(training.network)
+        if checkpoint:
+            checkpoint.write(training)
+        if progress:
+            progress(len(curve) / settings.epochs)
+    training.network.load_state_dict(training.best)
+    return training.network.eval(), curve
+
+
+def _begun(
+    network: ListNetwork, settings: "NeuralRanker", lists: int, rng: np.random.Generator
+) -> Training:
+    """Before the first epoch, over so many lists."""
+    network = network.to(pick(settings.device))
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    steps = settings.epochs * -(-len(learnt) // settings.batch)
+    steps = settings.epochs * -(-lists // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, steps)
-    curve: Curve = []
-    best, weights = np.inf, network.state_dict()
-    for epoch in range(settings.epochs):
-        total = 0.0
-        network.train()
-        for batch in _batches(rng.permutation(learnt), settings.batch):
-            loss = _loss(network, lists, batch, device)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-        curve.append({"train": total / len(learnt), "held out": _held_loss(network, lists, held)})
-        _refuse_nan(curve)
-        if curve[-1]["held out"] < best:
-            best = curve[-1]["held out"]
-            weights = {name: value.clone() for name, value in network.state_dict().items()}
-        if progress:
-            progress((epoch + 1) / settings.epochs)
-        if _best_epoch(curve) + settings.patience <= epoch:
-            break
-    network.load_state_dict(weights)
-    return network.eval(), curve
+    return Training(network, optimizer, schedule, rng, [], _copied(network))
+
+
+def _epoch(
+    training: Training, lists: TrainingLists, learnt: Array, settings: "NeuralRanker"
+) -> float:
+    """Learn from every list once, in a drawn order; the mean loss while doing so."""
+    total = 0.0
+    network, device = training.network.train(), str(training.device)
+    for batch in _batches(training.rng.permutation(learnt), settings.batch):
+        loss = _loss(network, lists, batch, device)
+        training.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.most_gradient is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.most_gradient)
+        training.optimizer.step()
+        training.schedule.step()
+        total += loss.item() * len(batch)
+    return total / len(learnt)
+
+
+def _copied(network: ListNetwork) -> Weights:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _finished(curve: Curve, settings: "NeuralRanker") -> bool:
+    """Whether all epochs are done, or `patience` of them brought nothing."""
+    if not curve:
+        return False
+    stale = len(curve) - 1 - _best_epoch(curve)
+    return len(curve) >= settings.epochs or stale >= settings.patience
 
 
 def _split(users: Rows, share: float, rng: np.random.Generator) -> tuple[Array, Array]:
