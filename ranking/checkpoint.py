@@ -144,7 +144,9 @@ class Checkpoint:
 def _fingerprint(settings: "NeuralRanker", lists: TrainingLists) -> str:
     """The same for trainings that would end with the same weights on one machine."""
     own = {f.name: getattr(settings, f.name) for f in fields(settings) if f.init}
-    own |= {"checkpoint": None, "device": pick(settings.device), "torch": torch.__version__}
+    for name in ("checkpoint", "compression", "most_loss"):
+        own.pop(name)
+    own |= {"device": pick(settings.device), "torch": torch.__version__}
     said = {"settings": own, "names": lists.names, "shape": lists.features.shape}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for array in (lists.features, lists.labels, lists.filled, lists.users):

@@ -4,16 +4,20 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
 from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
+from recsys.features.settings import nearest
 from recsys.features.threads import one_thread
 from recsys.ranking.lists import TrainingLists
 
 _CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
+
+
+Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "onnx"]
 
 
 @dataclass
@@ -36,11 +40,14 @@ class NeuralRanker:
     patience: int = 3  # epochs
     most_gradient: float | None = None  # norm; a larger gradient is shortened to it
     checkpoint: Path | None = None
+    compression: Compression = "none"  # what `compress` is to try after a fit
+    most_loss: float = 0.01  # of NDCG@10, relative, that it may cost
     seed: int = 0
     device: str = "auto"
     names_: tuple[str, ...] = field(default=(), init=False, repr=False)
     network_: Any = field(default=None, init=False, repr=False)
     scorer_: Any = field(default=None, init=False, repr=False)  # the network as it serves
+    served_by_: Compression = field(default="none", init=False, repr=False)
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +61,13 @@ class NeuralRanker:
                 raise SettingsError(
                     f"{name} must be at least 0, below 1; got {getattr(self, name)}"
                 )
+        if self.compression not in get_args(Compression):
+            raise SettingsError(
+                f"unknown compression {self.compression!r}; "
+                f"{nearest(str(self.compression), get_args(Compression))}"
+            )
+        if not self.most_loss >= 0:
+            raise SettingsError(f"most_loss must be 0 or more; got {self.most_loss}")
         if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
             raise SettingsError("weight_decay must not be negative, and every width at least 1")
 
@@ -77,17 +91,23 @@ class NeuralRanker:
 
     def scores(self, features: Floats, names: tuple[str, ...], filled: Mask) -> Floats:
         """Scores (b, w) of candidates with these features (b, w, f); -inf where not filled."""
-        import torch
-
         if names != self.names_:
             odd = sorted(set(names) ^ set(self.names_))
             raise TrainingError(f"the ranker was trained on other features; they differ in {odd}")
-        flat = torch.from_numpy(features.reshape(-1, len(names)))
-        device = self._device()
-        with torch.inference_mode():
-            parts = [self.scorer_(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
-        scores = torch.cat(parts).numpy().reshape(filled.shape)
-        return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
+        device = self._device() if self.served_by_ == "none" else "cpu"
+        return scored(self.scorer_, features, filled, device)
+
+    def compress(self, lists: TrainingLists) -> str:
+        """Serve by what `compression` makes of the network; says what that is and costs.
+
+        `lists` are those of the fit. Raises QualityError, and changes nothing, where more than
+        `most_loss` would be lost.
+        """
+        from recsys.ranking.compression import compress
+
+        found = compress(self, self.compression, lists, self.most_loss)
+        self.scorer_, self.served_by_ = found.scorer, self.compression
+        return str(found)
 
     def save(self, folder: Path) -> None:
         """Write the weights (safetensors) and what they belong to (JSON) into `folder`."""
@@ -96,6 +116,9 @@ class NeuralRanker:
         weights = {name: value.contiguous() for name, value in self.network_.state_dict().items()}
         save_file(weights, folder / "network.safetensors")
         about = {"features": self.names_, "hidden": self.hidden, "curve": self.curve_}
+        if self.served_by_ != "none":
+            about["served by"] = self.served_by_
+            self.scorer_.save(folder)
         (folder / "ranker.json").write_text(json.dumps(about))
 
     def load(self, folder: Path) -> Self:
@@ -114,15 +137,32 @@ class NeuralRanker:
             ) from None
         self._hold(network.eval().to(self._device()))
         self.names_, self.curve_ = tuple(about["features"]), about["curve"]
+        if "served by" in about:
+            from recsys.ranking.compression import load_scorer
+
+            self.served_by_ = about["served by"]
+            self.scorer_ = load_scorer(self.served_by_, folder)
         return self
 
     def _hold(self, network: Any) -> None:
         self.network_, self.scorer_ = network, network.folded()
+        self.served_by_ = "none"
 
     def _device(self) -> str:
         from recsys.features.device import pick
 
         return pick(self.device)
+
+
+def scored(scorer: Callable[[Any], Any], features: Floats, filled: Mask, device: str) -> Floats:
+    """What a scorer on a device gives candidates (b, w, f): (b, w), -inf where not filled."""
+    import torch
+
+    flat = torch.from_numpy(features.reshape(-1, features.shape[-1]))
+    with torch.inference_mode():
+        parts = [scorer(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
+    scores = torch.cat(parts).numpy().reshape(filled.shape)
+    return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
 
 
 def order(scores: Floats) -> Array:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 def train(
-    lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None
-) -> tuple[ListNetwork, Curve]:
-    """Train a network on lists; returns it as of its best epoch, and the loss of every epoch."""
+    lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None,
+    network: ListNetwork | None = None,
+) -> tuple[ListNetwork, Curve]:  # fmt: skip
+    """Train a network on lists; returns it as of its best epoch, and the loss of every epoch.
+
+    It is a fresh one unless a `network` is given to go on from.
+    """
     rng = np.random.default_rng(settings.seed)
     learnt, held = _split(lists.users, settings.held_out, rng)
-    training = _begun(_network(lists, settings), settings, len(learnt), rng)
+    training = _begun(network or _network(lists, settings), settings, len(learnt), rng)
     checkpoint = Checkpoint.of(settings, lists)
     if checkpoint:
         checkpoint.resume(training)
@@ -40,6 +44,11 @@ def train(
             progress(len(curve) / settings.epochs)
     training.network.load_state_dict(training.best)
     return training.network.eval(), curve
+
+
+def held_out(lists: TrainingLists, settings: "NeuralRanker") -> tuple[Array, Array]:
+    """Places of the lists that `train` learns from, and of those that it does not."""
+    return _split(lists.users, settings.held_out, np.random.default_rng(settings.seed))
 
 
 def _begun(

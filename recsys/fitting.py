@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
-from recsys.features.errors import TrainingError
+from recsys.features.errors import QualityError, TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
@@ -21,6 +21,7 @@ from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
 from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.neural import NeuralRanker
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Older
@@ -59,6 +60,7 @@ class Fitting:
             ranker = make_ranker(self.settings).fit(
                 lists, lambda share: self.progress("training the ranker", share)
             )
+            notes += _compressed(ranker, lists)
         else:
             notes.append(
                 f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
@@ -208,6 +210,16 @@ class Fitting:
         sources = replace(fitted, mixture=self.mixture)
         variants = shown_once(self.catalog, fitted.fusion)
         return Fitted(sources, knowledge, None, variants), notes
+
+
+def _compressed(ranker: NeuralRanker, lists: TrainingLists) -> list[str]:
+    """Compress a ranker if it is set to; what became of it."""
+    if ranker.compression == "none":
+        return []
+    try:
+        return [f"the ranker is compressed by {ranker.compress(lists)}"]
+    except QualityError as error:
+        return [f"the ranker serves in full; compressed by {error}"]
 
 
 def _names(fitted: Fitted) -> list[str]:
