@@ -3,37 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from recsys.features.arrays import Floats
 from recsys.features.errors import QualityError, SettingsError
 from recsys.features.settings import nearest
 from recsys.ranking.int8 import Int8Scorer
 from recsys.ranking.lists import TrainingLists
-from recsys.ranking.neural import NeuralRanker, order, scored
+from recsys.ranking.neural import NeuralRanker, order
 from recsys.ranking.onnx_graph import OnnxScorer, onnx_graph
-from recsys.ranking.smaller import SmallerScorer, distilled, pruned
+from recsys.ranking.scorers import NetworkScorer, Scorer, scored
+from recsys.ranking.smaller import distilled, pruned
 from recsys.ranking.training import held_out
 
 K = 10
 """The length of the lists that the gate looks at."""
-
-
-class Scorer(Protocol):
-    """What a ranker can serve with instead of its network."""
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """features (n, f) -> scores (n, 1)"""
-
-    def save(self, folder: Path) -> None:
-        """Write it into an existing folder, without pickle."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
 
 
 def _int8(kind: Literal["static", "dynamic"]) -> Callable[[NeuralRanker, TrainingLists], Scorer]:
@@ -60,8 +46,8 @@ class Method:
 METHODS: Mapping[str, Method] = {
     "int8": Method(_int8("static"), Int8Scorer),
     "int8-dynamic": Method(_int8("dynamic"), Int8Scorer),
-    "pruned": Method(pruned, SmallerScorer),
-    "distilled": Method(distilled, SmallerScorer),
+    "pruned": Method(pruned, NetworkScorer),
+    "distilled": Method(distilled, NetworkScorer),
     "onnx": Method(_onnx, OnnxScorer),
 }
 
@@ -110,9 +96,10 @@ def compressed(ranker: NeuralRanker, method: str, lists: TrainingLists) -> Compr
     scorer = METHODS[method].make(ranker, lists)
     _, held = held_out(lists, ranker)
     features, labels, filled = lists.features[held], lists.labels[held], lists.filled[held]
-    full, device = ranker.network_.folded(), str(ranker.network_.mean.device)
-    before = ndcg(scored(full, features, filled, device), labels)
-    after = ndcg(scored(scorer, features, filled, "cpu"), labels)
+    before, after = (
+        ndcg(scored(each, features, filled), labels)
+        for each in (NetworkScorer(ranker.network_), scorer)
+    )
     return Compressed(method, scorer, after, before, len(held))
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from recsys.features.arrays import Array, Floats
 from recsys.features.errors import ArtifactError
@@ -68,15 +67,15 @@ class Int8Scorer:
             last_bias=biases[-1],
         )
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: Floats) -> Floats:
         """features (n, f) -> scores (n, outputs)"""
         from recsys.ranking.int8_kernel import score_int8
 
         kernel: Callable[..., None] = score_int8
         scores = np.empty((len(features), len(self.last_bias)), np.float32)
-        rows = features.contiguous().cpu().numpy()
+        rows = np.ascontiguousarray(features)
         kernel(rows, rows.view(np.int32), *self._in_pairs, scores)
-        return torch.from_numpy(scores)
+        return scores
 
     def save(self, folder: Path) -> None:
         """Write all arrays as safetensors."""

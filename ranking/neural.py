@@ -13,9 +13,7 @@ from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.features.settings import nearest
 from recsys.features.threads import one_thread
 from recsys.ranking.lists import TrainingLists
-
-_CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
-
+from recsys.ranking.scorers import NetworkScorer, scored
 
 Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "onnx"]
 
@@ -94,8 +92,7 @@ class NeuralRanker:
         if names != self.names_:
             odd = sorted(set(names) ^ set(self.names_))
             raise TrainingError(f"the ranker was trained on other features; they differ in {odd}")
-        device = self._device() if self.served_by_ == "none" else "cpu"
-        return scored(self.scorer_, features, filled, device)
+        return scored(self.scorer_, features, filled)
 
     def compress(self, lists: TrainingLists) -> str:
         """Serve by what `compression` makes of the network; says what that is and costs.
@@ -145,24 +142,13 @@ class NeuralRanker:
         return self
 
     def _hold(self, network: Any) -> None:
-        self.network_, self.scorer_ = network, network.folded()
+        self.network_, self.scorer_ = network, NetworkScorer(network)
         self.served_by_ = "none"
 
     def _device(self) -> str:
         from recsys.features.device import pick
 
         return pick(self.device)
-
-
-def scored(scorer: Callable[[Any], Any], features: Floats, filled: Mask, device: str) -> Floats:
-    """What a scorer on a device gives candidates (b, w, f): (b, w), -inf where not filled."""
-    import torch
-
-    flat = torch.from_numpy(features.reshape(-1, features.shape[-1]))
-    with torch.inference_mode():
-        parts = [scorer(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
-    scores = torch.cat(parts).numpy().reshape(filled.shape)
-    return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
 
 
 def order(scores: Floats) -> Array:

@@ -5,11 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from torch import nn
 
+from recsys.features.arrays import Floats
 from recsys.features.errors import ArtifactError, MissingDependency
 from recsys.ranking.network import ListNetwork
+from recsys.ranking.scorers import CHUNK
 
 _FILE = "ranker.onnx"
 _OPSET, _FORMAT = 17, 8  # of ONNX 1.12: every runtime since 2022 reads it
@@ -69,10 +71,14 @@ class OnnxScorer:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         return runtime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: Floats) -> Floats:
         """features (n, f) -> scores (n, outputs)"""
-        (scores,) = self._session.run(["scores"], {"features": features.cpu().numpy()})
-        return torch.from_numpy(scores)
+        starts = range(0, max(len(features), 1), CHUNK)
+        parts = [
+            self._session.run(["scores"], {"features": features[start : start + CHUNK]})[0]
+            for start in starts
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def save(self, folder: Path) -> None:
         """Write the graph, which any runtime of ONNX reads."""

@@ -1,25 +1,20 @@
 """Smaller networks that are taught by a larger one."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from recsys.features.errors import ArtifactError
 from recsys.features.threads import one_thread
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork
-from recsys.ranking.neural import scored
+from recsys.ranking.scorers import NetworkScorer, scored
 from recsys.ranking.training import train
 
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
-
-_FILE = "smaller.safetensors"
 
 _STUDENT = (16,)
 """Hidden units of a student: 3.5 times fewer products than 64 and 32 over 60 features."""
@@ -28,45 +23,7 @@ _KEPT = 0.5  # of the hidden units of each layer that pruning leaves
 _TAUGHT = 0.7  # what the teacher's scores count against what was chosen
 
 
-@dataclass(frozen=True)
-class SmallerScorer:
-    """A network that scores as a `NeuralRanker`'s own does."""
-
-    network: ListNetwork
-
-    @cached_property
-    def _folded(self) -> nn.Sequential:
-        return self.network.folded()
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """features (n, f) -> scores (n, outputs)"""
-        scores: Tensor = self._folded(features)
-        return scores
-
-    def save(self, folder: Path) -> None:
-        """Write the weights, whose shapes say which network they are of."""
-        from safetensors.torch import save_file
-
-        weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        save_file(weights, folder / _FILE)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where that is incomplete."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            weights = load_file(folder / _FILE)
-            matrices = [value for value in weights.values() if value.ndim == 2]
-            network = ListNetwork(len(weights["mean"]), tuple(len(each) for each in matrices[:-1]))
-            network.load_state_dict(weights)
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
-        return cls(network.eval())
-
-
-def distilled(ranker: "NeuralRanker", lists: TrainingLists) -> SmallerScorer:
+def distilled(ranker: "NeuralRanker", lists: TrainingLists) -> NetworkScorer:
     """A student that learns each list's labels mixed with the teacher's softmax over the list.
 
     Hinton et al. 2015 over lists, as Tang & Wang 2018 rank; lists are held out as for the teacher.
@@ -74,7 +31,7 @@ def distilled(ranker: "NeuralRanker", lists: TrainingLists) -> SmallerScorer:
     return _learnt(ranker, lists, {"hidden": _STUDENT}, None)
 
 
-def pruned(ranker: "NeuralRanker", lists: TrainingLists) -> SmallerScorer:
+def pruned(ranker: "NeuralRanker", lists: TrainingLists) -> NetworkScorer:
     """Half of the hidden units of each layer, those of the largest norms, taught again.
 
     For half of the epochs, at half of the rate. A unit's norm is the product of the norms of the
@@ -119,18 +76,18 @@ def _strongest(layer: nn.Linear, following: nn.Linear, n: int) -> Tensor:
 def _learnt(
     ranker: "NeuralRanker", lists: TrainingLists, changes: dict[str, object],
     begun: ListNetwork | None,
-) -> SmallerScorer:  # fmt: skip
+) -> NetworkScorer:  # fmt: skip
     """A network trained on mixed labels with the ranker's settings but for some changes."""
     settings = replace(ranker, dropout=0.0, checkpoint=None, **changes)  # type: ignore[arg-type]
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(ranker.seed)
         network, _ = train(_mixed(ranker.network_, lists), settings, None, begun)
-    return SmallerScorer(network.cpu())
+    return NetworkScorer(network.cpu())
 
 
 def _mixed(teacher: ListNetwork, lists: TrainingLists) -> TrainingLists:
     """The same lists, each with labels that sum to 1."""
-    scores = scored(teacher.folded(), lists.features, lists.filled, str(teacher.mean.device))
+    scores = scored(NetworkScorer(teacher), lists.features, lists.filled)
     taught = torch.from_numpy(scores).softmax(dim=1).numpy()
     chosen = lists.labels / lists.labels.sum(axis=1, keepdims=True)
     return replace(lists, labels=_TAUGHT * taught + (1 - _TAUGHT) * chosen)

@@ -28,6 +28,7 @@ from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
+from recsys.ranking.lists import TrainingLists
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
@@ -77,15 +78,23 @@ class Engine:
         log, catalog = self.read(
             interactions, catalog, data_dir=data_dir, strict=strict, quarantine=quarantine
         )
-        settings, chosen = adapted(self.settings, log, catalog)
-        catalog = _embedded(catalog, settings, progress)
-        policy = Policy.of(catalog.available(), log.events, self.settings.events)
-        if not policy.mask.any():
-            raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
-        fitted, notes = Fitting(settings, catalog, policy, progress).run(log)
+        fitting, chosen = self._fitting(log, catalog, progress)
+        fitted, notes = fitting.run(log)
         self.notes += chosen + notes
-        self._learnt = Learnt(log, catalog, policy, fitted)
+        self._learnt = Learnt(log, fitting.catalog, fitting.policy, fitted)
         return self
+
+    def training_lists(
+        self,
+        interactions: Interactions | Table = None,
+        catalog: Catalog | Table = None,
+        *,
+        data_dir: Path | None = None,
+        progress: Progress = silent,
+    ) -> TrainingLists:
+        """What the ranker would learn from in a fit, which learns nothing else from them."""
+        log, catalog = self.read(interactions, catalog, data_dir=data_dir)
+        return self._fitting(log, catalog, progress)[0].lists(log)
 
     def read(
         self,
@@ -248,6 +257,17 @@ class Engine:
         engine = cls(settings)
         engine._learnt, engine.notes = learnt, notes
         return engine
+
+    def _fitting(
+        self, log: Interactions, catalog: Catalog, progress: Progress
+    ) -> tuple[Fitting, list[str]]:
+        """A fit that is ready to run, and notes on what the data decided of it."""
+        settings, chosen = adapted(self.settings, log, catalog)
+        catalog = _embedded(catalog, settings, progress)
+        policy = Policy.of(catalog.available(), log.events, self.settings.events)
+        if not policy.mask.any():
+            raise DataError(f"no item may be offered: all {len(catalog):,} are unavailable")
+        return Fitting(settings, catalog, policy, progress), chosen
 
     def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
         log = self.learnt.log

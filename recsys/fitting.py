@@ -53,6 +53,10 @@ class Fitting:
         mixture, said = self._mixture(log)
         return replace(self, mixture=mixture)._run(log, said)
 
+    def lists(self, log: Interactions) -> TrainingLists:
+        """What the ranker learns from."""
+        return replace(self, mixture=self._mixture(log)[0])._training_lists(log)[0]
+
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         lists, older, notes = self._training_lists(log)
         ranker = None
