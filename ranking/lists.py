@@ -88,6 +88,17 @@ class TrainingLists:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, places: Array) -> "TrainingLists":
+        """Some of the lists, by position, counted for themselves."""
+        taken = replace(
+            self,
+            features=self.features[places],
+            labels=self.labels[places],
+            filled=self.filled[places],
+            users=self.users[places],
+        )
+        return taken.counting(len(places), int((taken.labels > 0).sum()))
+
     @classmethod
     def none(cls) -> "TrainingLists":
         """No lists at all."""
