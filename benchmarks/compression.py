@@ -139,11 +139,11 @@ def boosted(lists: TrainingLists, learnt: Array, held: Array, seed: int) -> Syst
     import lightgbm
 
     def data(places: Array, reference: Any = None) -> Any:
-        filled = lists.filled[places]
-        labels = (lists.labels[places][filled] > 0).astype(np.int32)
-        return lightgbm.Dataset(
-            lists.features[places][filled], labels, group=filled.sum(axis=1), reference=reference
+        features, labels, filled = (  # backwards: the chosen stand first, and win where all tie
+            each[places][:, ::-1] for each in (lists.features, lists.labels, lists.filled)
         )
+        relevant, sizes = (labels[filled] > 0).astype(np.int32), filled.sum(axis=1)
+        return lightgbm.Dataset(features[filled], relevant, group=sizes, reference=reference)
 
     parameters = {
         "objective": "lambdarank", "metric": "ndcg", "eval_at": [10], "num_threads": 1,

@@ -12,7 +12,7 @@ from recsys.features.errors import QualityError, SettingsError
 from recsys.features.settings import nearest
 from recsys.ranking.int8 import Int8Scorer
 from recsys.ranking.lists import TrainingLists
-from recsys.ranking.neural import NeuralRanker, order
+from recsys.ranking.neural import NeuralRanker
 from recsys.ranking.onnx_graph import OnnxScorer, onnx_graph
 from recsys.ranking.scorers import NetworkScorer, Scorer, scored
 from recsys.ranking.smaller import distilled, pruned
@@ -104,8 +104,14 @@ def compressed(ranker: NeuralRanker, method: str, lists: TrainingLists) -> Compr
 
 
 def ndcg(scores: Floats, labels: Floats) -> float:
-    """The mean NDCG@K of lists (n, w), binary, against the best order of the same candidates."""
-    hits = np.take_along_axis(labels > 0, order(scores)[:, :K], axis=1)
+    """The mean NDCG@K of lists (n, w), binary, against the best order of the same candidates.
+
+    Lists to learn from begin with what was chosen: of equal scores it comes last here, or a scorer
+    that tells nothing apart would be the best.
+    """
+    chosen = labels > 0
+    places = np.lexsort((chosen, -scores), axis=1)
+    hits = np.take_along_axis(chosen, places[:, :K], axis=1)
     discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
     positives = np.minimum((labels > 0).sum(axis=1), hits.shape[1])
     return float((hits @ discounts / np.cumsum(discounts)[positives - 1]).mean())

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from torch import nn
 
 from recsys.features.arrays import Floats
 from recsys.features.errors import ArtifactError, MissingDependency
 from recsys.ranking.network import ListNetwork
-from recsys.ranking.scorers import CHUNK
+from recsys.ranking.scorers import in_chunks
 
 _FILE = "ranker.onnx"
 _OPSET, _FORMAT = 17, 8  # of ONNX 1.12: every runtime since 2022 reads it
@@ -73,12 +73,11 @@ class OnnxScorer:
 
     def __call__(self, features: Floats) -> Floats:
         """features (n, f) -> scores (n, outputs)"""
-        starts = range(0, max(len(features), 1), CHUNK)
-        parts = [
-            self._session.run(["scores"], {"features": features[start : start + CHUNK]})[0]
-            for start in starts
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return in_chunks(self._scores, features)
+
+    def _scores(self, features: Floats) -> Floats:
+        scores: Floats = self._session.run(["scores"], {"features": features})[0]
+        return scores
 
     def save(self, folder: Path) -> None:
         """Write the graph, which any runtime of ONNX reads."""
@@ -91,6 +90,13 @@ class OnnxScorer:
             return cls((folder / _FILE).read_bytes())
         except OSError as error:
             raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
+
+
+def check_packages() -> None:
+    """Raise MissingDependency before a fit that would end without what it needs."""
+    for package in ("onnx", "onnxruntime"):
+        if find_spec(package) is None:
+            raise _missing(package)
 
 
 def _missing(package: str) -> MissingDependency:

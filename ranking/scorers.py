@@ -1,5 +1,6 @@
 """What gives candidates their scores: a network on torch, or what can stand in for one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,16 +38,25 @@ class NetworkScorer:
     network: Any  # ListNetwork: torch is loaded by who has one
 
     @cached_property
-    def _folded(self) -> Any:
-        return self.network.folded()
+    def _layers(self) -> list[Any]:
+        """What is called one after the other; dropout does nothing, and a call of it costs."""
+        from torch import nn
+
+        return [layer for layer in self.network.folded() if not isinstance(layer, nn.Dropout)]
 
     def __call__(self, features: Floats) -> Floats:
         import torch
 
-        flat, device = torch.from_numpy(features), self.network.mean.device
         with torch.inference_mode():
-            parts = [self._folded(part.to(device)).cpu() for part in torch.split(flat, CHUNK)]
-        scores: Floats = (parts[0] if len(parts) == 1 else torch.cat(parts)).numpy()
+            return in_chunks(self._scores, features)
+
+    def _scores(self, features: Floats) -> Floats:
+        import torch
+
+        values = torch.from_numpy(features).to(self.network.mean.device)
+        for layer in self._layers:
+            values = layer(values)
+        scores: Floats = values.cpu().numpy()
         return scores
 
     def save(self, folder: Path) -> None:
@@ -71,6 +81,14 @@ class NetworkScorer:
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
         return cls(network.eval())
+
+
+def in_chunks(score: Callable[[Floats], Floats], features: Floats) -> Floats:
+    """The scores (n, 1) of features (n, f), of CHUNK candidates at a time."""
+    if len(features) <= CHUNK:
+        return score(features)
+    starts = range(0, len(features), CHUNK)
+    return np.concatenate([score(features[start : start + CHUNK]) for start in starts])
 
 
 def scored(scorer: Scorer, features: Floats, filled: Mask) -> Floats:

@@ -50,6 +50,10 @@ class Fitting:
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
+        if make_ranker(self.settings).compression == "onnx":
+            from recsys.ranking.onnx_graph import check_packages
+
+            check_packages()
         mixture, said = self._mixture(log)
         return replace(self, mixture=mixture)._run(log, said)
 

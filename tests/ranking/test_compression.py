@@ -17,7 +17,7 @@ from recsys.ranking.smaller import halved
 
 
 def drawn(n: int = 600, width: int = 24, seed: int = 0) -> TrainingLists:
-    """One or two chosen by a rule of three of six features, with some noise."""
+    """One or two of twelve or more chosen by a rule of three features, with some noise."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n, width, 6)).astype(np.float32)
     filled = np.arange(width) < rng.integers(12, width + 1, (n, 1))
@@ -139,6 +139,12 @@ def test_the_gates_ndcg_is_that_of_an_evaluation() -> None:
     hits = np.take_along_axis(lists.labels > 0, order(scores), axis=1)[:, :10]
     expected = metrics.ndcg(hits, (lists.labels > 0).sum(axis=1)).mean()
     assert ndcg(scores, lists.labels) == pytest.approx(expected)
+
+
+def test_scores_that_tell_nothing_apart_are_worth_nothing() -> None:
+    lists = drawn(40)
+    scores = np.where(lists.filled, np.float32(1), np.float32(-np.inf))
+    assert ndcg(scores, lists.labels) == 0
 
 
 def test_an_unknown_method_is_named() -> None:
