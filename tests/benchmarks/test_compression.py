@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compression import FULL, RIVAL, measure
+from benchmarks.tables import compression
 from recsys.ranking.compression import METHODS
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
@@ -35,3 +36,6 @@ def test_every_system_has_its_figures(lists: TrainingLists) -> None:
     assert full["ndcg_change"] == 0
     assert full["request_to_full"] == 1
     assert figures["systems"]["onnx"]["ndcg@10"] == pytest.approx(full["ndcg@10"], abs=0.01)
+    lines = compression([{"data": "shop", **figures}]).splitlines()
+    assert len(lines) == 3 + len(figures["systems"])
+    assert lines[3].startswith("| full | ")

@@ -1,5 +1,8 @@
 """An engine whose ranker is compressed after the fit, or kept in full where that loses too much."""
 
+import re
+import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +10,11 @@ import numpy as np
 import pytest
 
 from recsys.engine import Engine
+from recsys.features.errors import MissingDependency
+from recsys.parts import make_ranker
 from recsys.ranking.int8 import Int8Scorer
+from recsys.ranking.neural import NeuralRanker
+from recsys.settings import EngineSettings
 from tests.shops import assert_same_lists, fitted_engine, quick_settings, small_shop
 
 QUICK = {"hidden": (16,), "epochs": 3}
@@ -31,6 +38,15 @@ def test_it_serves_by_int8_and_comes_back_so(tmp_path: Path) -> None:
     assert_same_lists(loaded.recommend(users), engine.recommend(users))
 
 
+def test_the_readmes_settings_of_the_ranker_are_settings() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf8")
+    (block,) = re.findall(r"^\[ranker\].*?(?=^```)", text, re.MULTILINE | re.DOTALL)
+    ranker = make_ranker(EngineSettings.parse(tomllib.loads(block)))
+    assert ranker.compression == "int8"
+    assert ranker.most_loss == NeuralRanker().most_loss
+    assert ranker.checkpoint == Path("ranker.ckpt")
+
+
 def test_what_loses_too_much_leaves_the_full_ranker(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Int8Scorer.of
 
@@ -47,6 +63,16 @@ def test_what_loses_too_much_leaves_the_full_ranker(monkeypatch: pytest.MonkeyPa
     full = fitted_engine()
     users = full.users[:20]
     assert_same_lists(engine.recommend(users), full.recommend(users))
+
+
+def test_a_missing_package_is_said_before_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told: list[str] = []
+    shop = small_shop()
+    engine = Engine(quick_settings(ranker={**QUICK, "compression": "onnx"}))
+    with pytest.raises(MissingDependency, match="needs onnxruntime"):
+        engine.fit(shop.events, shop.items, progress=lambda step, share: told.append(step))
+    assert not told
 
 
 def test_the_lists_are_much_the_same() -> None:
