@@ -1,7 +1,7 @@
 """Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks all|readme|peers|quality|seeds|speed|als|embed|index|growth|scoring|
-        reading|memory
+    python -m benchmarks all|readme|peers|quality|seeds|speed|als|compression|embed|index|growth|
+        scoring|reading|memory
         [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
 Each step is a process of its own that leaves one file. A step whose file was made by this code and
@@ -75,6 +75,13 @@ STEPS = (
         generated="speed-shop.json",
     ),
     Step("als", "benchmarks.als", "als.json"),
+    Step(
+        "compression",
+        "benchmarks.compression",
+        "compression-amazon-beauty.json",
+        reads_data=True,
+        generated="compression-shop.json",
+    ),
     Step("embed", "benchmarks.embedding", "embed.json", reads_data=True, generated="embed.json"),
     Step("index", "benchmarks.index", "index.json"),
     Step("growth", "benchmarks.growth", "growth.json"),

@@ -168,6 +168,13 @@ def scoring(results: list[Results]) -> str:
     return markdown(["users", "items", "systems", "bootstrap draws", "scored in"], rows)
 
 
+def compression(results: list[Results]) -> str:
+    """Rankers made smaller: bytes, times and NDCG beside those of the full one."""
+    head = ["ranker", "size", "300 candidates", "to the full one", "1,000 of many", "NDCG@10"]
+    rows = (row for each in results for row in _compression_rows(each))
+    return markdown([*head, "learnt or made in"], rows)
+
+
 def reading(results: list[Results]) -> str:
     """Rows read, validated, mapped and sorted."""
     rows = [
@@ -211,6 +218,12 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
         retrieval,
     ),
     "als": ("als", "An iteration of ALS at one objective (`python -m benchmarks als`):", als),
+    "compression": (
+        "compression",
+        "Rankers made smaller, on the lists that they were not trained on "
+        "(`python -m benchmarks compression`):",
+        compression,
+    ),
     "index": (
         "index",
         "The best 100 of a million made-up vectors (`python -m benchmarks index`):",
@@ -337,6 +350,21 @@ def _speed_rows(result: Results) -> Iterator[list[str]]:
     for name, ms in result["one"].items():
         shown = ", ".join(f"{at} {ms[f'{at}_ms']:.1f} ms" for at in ("p50", "p95", "p99"))
         yield [f"one request, {name}", shown, "", ""]
+
+
+def _compression_rows(result: Results) -> Iterator[list[str]]:
+    yield [f"**{result['data']}**: {result['held_out']:,} lists held out", *[""] * 6]
+    for name, each in result["systems"].items():
+        change = f" ({each['ndcg_change']:+.1%})" if each["ndcg_change"] else ""
+        yield [
+            name,
+            f"{each['kb']:.1f} KB",
+            f"{each['request_us']:.0f} µs",
+            f"{each['request_to_full']:.2f}",
+            f"{each['us_per_1000']:.0f} µs",
+            share(each["ndcg@10"]) + change,
+            f"{each['cpu_s']:.1f} CPU-s",
+        ]
 
 
 def _cost(cost: Results) -> list[str]:

@@ -4,6 +4,7 @@ RecsysError
 ├── DataError           a log, a catalogue or a request breaks a rule
 ├── SettingsError       a setting is unknown, of the wrong type or out of range
 ├── TrainingError       training cannot go on, or there is nothing to learn from
+│   └── QualityError    what was to be compressed would rank worse than is allowed
 ├── ArtifactError       a saved engine is damaged, incomplete or of another format
 └── MissingDependency   an optional package is needed; the message says how to install it
 """
@@ -23,6 +24,10 @@ class SettingsError(RecsysError, ValueError):
 
 class TrainingError(RecsysError, RuntimeError):
     """Training cannot go on, or there is nothing to learn from."""
+
+
+class QualityError(TrainingError):
+    """What was to be compressed would rank worse than is allowed."""
 
 
 class ArtifactError(RecsysError, RuntimeError):

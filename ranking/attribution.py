@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from recsys.features.arrays import Array, Floats
 from recsys.features.errors import RecsysError
+from recsys.ranking.network import ListNetwork
+from recsys.ranking.scorers import NetworkScorer
 
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
@@ -28,7 +30,7 @@ class Attribution:
 
     names: tuple[str, ...]  # (f,)
     shares: Array  # (n, f) float64, what each feature adds
-    scores: Floats  # (n,) as they are served
+    scores: Floats  # (n,) as they are served, but for rounding
     baseline: float  # what a candidate scores whose features are the mean of those learnt from
 
 
@@ -37,18 +39,49 @@ def attribution(ranker: "NeuralRanker", features: Floats) -> Attribution:
 
     From the mean candidate of the training lists, to which the network brings its inputs: what a
     feature adds is against that candidate. Raises RecsysError where the shares of a candidate do
-    not sum to its score within `TOLERANCE`.
+    not sum to its score within `TOLERANCE`. Of a scorer that rounds a network (int8) it is that
+    network's scores that are taken apart.
     """
-    network = deepcopy(ranker.scorer_).double().cpu()
+    network = _ordering(ranker).double().cpu()
     start = ranker.network_.mean.double().cpu()
     ends = torch.from_numpy(features).double()
     with torch.inference_mode():
         baseline = float(network(start))
+        scores = network(ends).squeeze(-1).numpy().astype(np.float32)
     shares = integrated(network, start, ends).numpy()
-    filled = np.ones((1, len(features)), bool)
-    scores = ranker.scores(features[None], ranker.names_, filled)[0]
+    if ranker.event_weights or isinstance(ranker.scorer_, NetworkScorer):
+        filled = np.ones((1, len(features)), bool)
+        scores = ranker.scores(features[None], ranker.names_, filled)[0]
     _check(scores, baseline + shares.sum(axis=1))
     return Attribution(ranker.names_, shares, scores, baseline)
+
+
+def _ordering(ranker: "NeuralRanker") -> nn.Module:
+    """A copy of the network whose output (..., 1) orders candidates."""
+    if ranker.event_weights:
+        return _Weighed(ranker).eval()
+    serves = isinstance(ranker.scorer_, NetworkScorer)
+    network: ListNetwork = ranker.scorer_.network if serves else ranker.network_
+    return deepcopy(network.folded())
+
+
+class _Weighed(nn.Module):
+    """The probabilities of a ranker's events, weighed as its settings say."""
+
+    def __init__(self, ranker: "NeuralRanker") -> None:
+        super().__init__()
+        self.network = deepcopy(ranker.network_)
+        self.shift = ranker.shift_
+        lines = [(line.slope, line.intercept) for line in ranker.lines_]
+        weights = [ranker.event_weights.get(name, 0.0) for name in ranker.events_]
+        self.lines = nn.Parameter(torch.tensor(lines), requires_grad=False)  # (h, 2)
+        self.weights = nn.Parameter(torch.tensor(weights), requires_grad=False)  # (h,)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (..., f) -> (..., 1)"""
+        odds = self.network.with_heads(features)[1] + self.shift
+        each = torch.sigmoid(odds * self.lines[:, 0] + self.lines[:, 1])
+        return (each.cummin(dim=-1).values @ self.weights)[..., None]
 
 
 def integrated(network: nn.Module, start: Tensor, ends: Tensor) -> Tensor:

@@ -108,6 +108,19 @@ class TrainingLists:
             return self.labels[lists, :, None] > 0
         return reached(self.grades[lists], len(self.events))
 
+    def take(self, places: Array) -> "TrainingLists":
+        """Some of the lists, by position, counted for themselves."""
+        taken = replace(
+            self,
+            features=self.features[places],
+            labels=self.labels[places],
+            filled=self.filled[places],
+            users=self.users[places],
+            grades=None if self.grades is None else self.grades[places],
+            offered=None,
+        )
+        return taken.counting(len(places), int((taken.labels > 0).sum()))
+
     @classmethod
     def none(cls) -> "TrainingLists":
         """No lists at all."""

@@ -4,17 +4,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
+from recsys.features.settings import nearest
 from recsys.features.threads import one_thread
 from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.scorers import NetworkScorer, in_chunks, scored
 
-_CHUNK = 2048  # candidates scored at once: the hidden layers stay in the cache
+Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "onnx"]
 
 
 @dataclass
@@ -24,7 +26,9 @@ class NeuralRanker:
     It stops when the loss on held-out users has not fallen for `patience` epochs and keeps the
     best epoch. `fit` raises TrainingError where the loss or a feature is not finite, or a list has
     no chosen candidate. An event with fewer than 50 outcomes, or fewer than 50 candidates without
-    it, is not foretold; a feature that is constant is left out of account.
+    it, is not foretold; a feature that is constant is left out of account. With a file for a
+    `checkpoint`, a fit that was stopped goes on after its last epoch when it is called again with
+    the same settings and lists, and ends with the same weights.
     """
 
     hidden: tuple[int, ...] = (64, 32)
@@ -38,6 +42,10 @@ class NeuralRanker:
     held_out: float = 0.1  # share of the users whose lists decide when to stop
     patience: int = 3  # epochs
     event_loss: float = 0.3  # what the loss of the events' heads weighs beside that of the lists
+    most_gradient: float | None = None  # norm; a larger gradient is shortened to it
+    checkpoint: Path | None = None
+    compression: Compression = "none"  # what `compress` is to try after a fit
+    most_loss: float = 0.01  # of NDCG@10, relative, that it may cost
     seed: int = 0
     device: str = "auto"
     names_: tuple[str, ...] = field(default=(), init=False, repr=False)
@@ -48,12 +56,15 @@ class NeuralRanker:
     lines_: tuple[Platt, ...] = field(default=(), init=False, repr=False)  # of each event
     stretch_: int | None = field(default=None, init=False, repr=False)
     """The microseconds in which an event of that probability happens; None: as the next choice."""
+    served_by_: Compression = field(default="none", init=False, repr=False)
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
+        if self.most_gradient is not None and not self.most_gradient > 0:
+            raise SettingsError(f"most_gradient must be above 0; got {self.most_gradient}")
         for name in ("dropout", "held_out"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(
@@ -62,6 +73,13 @@ class NeuralRanker:
         if self.event_loss < 0:
             raise SettingsError(f"event_loss must not be negative; got {self.event_loss}")
         self._check_event_weights()
+        if self.compression not in get_args(Compression):
+            raise SettingsError(
+                f"unknown compression {self.compression!r}; "
+                f"{nearest(str(self.compression), get_args(Compression))}"
+            )
+        if not self.most_loss >= 0:
+            raise SettingsError(f"most_loss must be 0 or more; got {self.most_loss}")
         if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
             raise SettingsError("weight_decay must not be negative, and every width at least 1")
 
@@ -127,9 +145,21 @@ class NeuralRanker:
         if self.event_weights:
             weights = [self.event_weights.get(name, 0.0) for name in self.events_]
             scores = self.probabilities(features, names, filled) @ np.array(weights, np.float32)
-        else:
-            scores = self._through(self.scorer_, features, names)[..., 0]
-        return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
+            return np.where(filled & np.isfinite(scores), scores, np.float32(-np.inf))
+        self._check(names)
+        return scored(self.scorer_, features, filled)
+
+    def compress(self, lists: TrainingLists) -> str:
+        """Serve by what `compression` makes of the network; says what that is and costs.
+
+        `lists` are those of the fit; probabilities are those of the full network all the same.
+        Raises QualityError, and changes nothing, where more than `most_loss` would be lost.
+        """
+        from recsys.ranking.compression import compress
+
+        found = compress(self, self.compression, lists, self.most_loss)
+        self.scorer_, self.served_by_ = found.scorer, self.compression
+        return str(found)
 
     def log_odds(self, features: Floats, names: tuple[str, ...]) -> Floats:
         """(b, w, h) of each event of `events_`, or a stronger one, before `lines_` calibrate them.
@@ -137,12 +167,20 @@ class NeuralRanker:
         Lists to learn from leave out candidates that were not chosen, all of lists without a chosen
         one; `shift_` is the logarithm of the share that they keep (King & Zeng 2001).
         """
+        import torch
+
         if not self.events_:
             raise TrainingError("this ranker foretells no event: too few were there to learn from")
-        shift = np.float32(self.shift_)
-        return (
-            self._through(lambda part: self.network_.with_heads(part)[1], features, names) + shift
-        )
+        self._check(names)
+
+        def odds(part: Floats) -> Floats:
+            values = torch.from_numpy(part).to(self.network_.mean.device)
+            of_heads: Floats = self.network_.with_heads(values)[1].cpu().numpy()
+            return of_heads
+
+        with torch.inference_mode():
+            flat = in_chunks(odds, features.reshape(-1, len(names)))
+        return flat.reshape(*features.shape[:2], len(self.events_)) + np.float32(self.shift_)
 
     def calibrate(
         self, log_odds: Floats, outcomes: Mask, lists: int, stretch: int | None = None
@@ -165,19 +203,10 @@ class NeuralRanker:
         ordered = np.minimum.accumulate(np.stack(each, axis=-1), axis=-1)
         return np.where(filled[..., None], ordered, np.nan).astype(np.float32)
 
-    def _through(self, layers: Any, features: Floats, names: tuple[str, ...]) -> Floats:
-        """(b, w, m) what layers make of features (b, w, f)."""
-        import torch
-
+    def _check(self, names: tuple[str, ...]) -> None:
         if names != self.names_:
             odd = sorted(set(names) ^ set(self.names_))
             raise TrainingError(f"the ranker was trained on other features; they differ in {odd}")
-        flat = torch.from_numpy(features.reshape(-1, len(names)))
-        device = self._device()
-        with torch.inference_mode():
-            parts = [layers(part.to(device)).cpu() for part in torch.split(flat, _CHUNK)]
-        made: Floats = torch.cat(parts).numpy()
-        return made.reshape(*features.shape[:2], made.shape[1])
 
     def save(self, folder: Path) -> None:
         """Write the weights (safetensors) and what they belong to (JSON) into `folder`."""
@@ -185,7 +214,7 @@ class NeuralRanker:
 
         weights = {name: value.contiguous() for name, value in self.network_.state_dict().items()}
         save_file(weights, folder / "network.safetensors")
-        about = {
+        about: dict[str, Any] = {
             "features": self.names_,
             "hidden": self.hidden,
             "events": self.events_,
@@ -194,6 +223,9 @@ class NeuralRanker:
             "stretch": self.stretch_,
             "curve": self.curve_,
         }
+        if self.served_by_ != "none":
+            about["served by"] = self.served_by_
+            self.scorer_.save(folder)
         (folder / "ranker.json").write_text(json.dumps(about))
 
     def load(self, folder: Path) -> Self:
@@ -217,10 +249,16 @@ class NeuralRanker:
         self.shift_, self.stretch_ = about["shift"], about["stretch"]
         self.lines_ = tuple(Platt(**line) for line in about["lines"])
         self.curve_ = about["curve"]
+        if "served by" in about:
+            from recsys.ranking.compression import load_scorer
+
+            self.served_by_ = about["served by"]
+            self.scorer_ = load_scorer(self.served_by_, folder)
         return self
 
     def _hold(self, network: Any) -> None:
-        self.network_, self.scorer_ = network, network.folded()
+        self.network_, self.scorer_ = network, NetworkScorer(network)
+        self.served_by_ = "none"
 
     def _device(self) -> str:
         from recsys.features.device import pick

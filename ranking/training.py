@@ -9,59 +9,95 @@ import torch
 from recsys.features.arrays import Array, Mask
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
+from recsys.ranking.checkpoint import Checkpoint, Curve, Training, Weights
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork, outcome_loss, softmax_loss
 
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
 
-Curve = list[dict[str, float]]
-
 LEAST_OUTCOMES = 50
 """So many candidates that an event chose, and as many others, are needed to foretell it."""
 
 
 def train(
-    lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None
-) -> tuple[ListNetwork, Curve, tuple[int, ...]]:
+    lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None,
+    network: ListNetwork | None = None,
+) -> tuple[ListNetwork, Curve, tuple[int, ...]]:  # fmt: skip
     """Train a network on lists; returns it as of its best epoch, and the loss of every epoch.
 
     Last come the events that it has heads for, by their place in `lists.events`. What decides is
-    the loss of the lists; that of the heads is added to what the hidden layers learn from.
+    the loss of the lists; that of the heads is added to what the hidden layers learn from. The
+    network is a fresh one unless one is given to go on from, which has no heads.
     """
-    device = pick(settings.device)
     rng = np.random.default_rng(settings.seed)
-    learnt, held = _split(settings.holds_out(lists.users))
+    learnt, held = held_out(lists, settings)
     heads = learnable(lists.outcomes(learnt), lists.filled[learnt]) if settings.event_loss else []
-    network = _network(lists, settings, heads).to(device)
+    training = _begun(network or _network(lists, settings, heads), settings, len(learnt), rng)
+    checkpoint = Checkpoint.of(settings, lists)
+    if checkpoint:
+        checkpoint.resume(training)
+    curve = training.curve
+    while not _finished(curve, settings):
+        loss = _epoch(training, lists, learnt, settings, heads)
+        curve.append({"train": loss, "held out": _held_loss(training.network, lists, held)})
+        _refuse_nan(curve)
+        if _best_epoch(curve) == len(curve) - 1:
+            training.best = _copied(training.network)
+        if checkpoint:
+            checkpoint.write(training)
+        if progress:
+            progress(len(curve) / settings.epochs)
+    training.network.load_state_dict(training.best)
+    return training.network.eval(), curve, tuple(heads)
+
+
+def held_out(lists: TrainingLists, settings: "NeuralRanker") -> tuple[Array, Array]:
+    """Places of the lists that `train` learns from, and of those that it does not."""
+    return _split(settings.holds_out(lists.users))
+
+
+def _begun(
+    network: ListNetwork, settings: "NeuralRanker", lists: int, rng: np.random.Generator
+) -> Training:
+    """Before the first epoch, over so many lists."""
+    network = network.to(pick(settings.device))
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    steps = settings.epochs * -(-len(learnt) // settings.batch)
+    steps = settings.epochs * -(-lists // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, steps)
-    curve: Curve = []
-    best, weights = np.inf, network.state_dict()
-    for epoch in range(settings.epochs):
-        total = 0.0
-        network.train()
-        for batch in _batches(rng.permutation(learnt), settings.batch):
-            loss, of_heads = _losses(network, lists, batch, heads)
-            optimizer.zero_grad()
-            (loss + settings.event_loss * of_heads).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-        curve.append({"train": total / len(learnt), "held out": _held_loss(network, lists, held)})
-        _refuse_nan(curve)
-        if curve[-1]["held out"] < best:
-            best = curve[-1]["held out"]
-            weights = {name: value.clone() for name, value in network.state_dict().items()}
-        if progress:
-            progress((epoch + 1) / settings.epochs)
-        if _best_epoch(curve) + settings.patience <= epoch:
-            break
-    network.load_state_dict(weights)
-    return network.eval(), curve, tuple(heads)
+    return Training(network, optimizer, schedule, rng, [], _copied(network))
+
+
+def _epoch(
+    training: Training, lists: TrainingLists, learnt: Array, settings: "NeuralRanker",
+    heads: list[int],
+) -> float:  # fmt: skip
+    """Learn from every list once, in a drawn order; the mean loss while doing so."""
+    total, network = 0.0, training.network.train()
+    for batch in _batches(training.rng.permutation(learnt), settings.batch):
+        loss, of_heads = _losses(network, lists, batch, heads)
+        training.optimizer.zero_grad()
+        (loss + settings.event_loss * of_heads).backward()  # type: ignore[no-untyped-call]
+        if settings.most_gradient is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.most_gradient)
+        training.optimizer.step()
+        training.schedule.step()
+        total += loss.item() * len(batch)
+    return total / len(learnt)
+
+
+def _copied(network: ListNetwork) -> Weights:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _finished(curve: Curve, settings: "NeuralRanker") -> bool:
+    """Whether all epochs are done, or `patience` of them brought nothing."""
+    if not curve:
+        return False
+    stale = len(curve) - 1 - _best_epoch(curve)
+    return len(curve) >= settings.epochs or stale >= settings.patience
 
 
 def _split(held: Mask) -> tuple[Array, Array]:

@@ -238,6 +238,45 @@ def evaluate(
 
 
 @app.command()
+@flagged
+def tune(
+    flags: Flags,
+    *,
+    out: Annotated[Path, typer.Option(help="The TOML file to write the best settings to.")],
+    minutes: Annotated[float, typer.Option(help="How long to look.")] = 10.0,
+    trials: Annotated[int | None, typer.Option(help="How often to try at the most.")] = None,
+) -> None:
+    """Look for better settings of the ranker, on the past that an evaluation would learn from."""
+    output, settings = Output(flags.json), settings_of(flags)
+    from recsys.engine import Engine
+    from recsys.toml import as_toml
+    from recsys.tuning import lists_of_the_past, search
+    from recsys.whole_files import write_whole
+
+    if not out.absolute().parent.is_dir():
+        raise SettingsError(f"--out {out}: there is no folder to write it to")
+    engine = Engine(settings)
+    with output.progress() as progress:
+        log, catalog = _read(engine, flags)
+        lists = lists_of_the_past(engine, log, catalog, flags.data_dir, progress)
+        found = search(lists, settings, minutes, trials, progress)
+    write_whole(out, as_toml(found.settings(settings)))
+    output.say(
+        f"NDCG@10 {found.ndcg:.4f} on lists that no trial learnt from, {found.ndcg_before:.4f} "
+        f"before; {counted(len(found.trials), 'trial')}; the best settings are in {out}"
+    )
+    output.write(
+        {
+            "settings": str(out),
+            "ranker": found.ranker,
+            "ndcg@10": found.ndcg,
+            "ndcg@10_before": found.ndcg_before,
+            "trials": found.trials,
+        }
+    )
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder, or the JSON file of an evaluation.")],
     out: Annotated[

@@ -32,6 +32,7 @@ from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
 from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
+from recsys.ranking.lists import TrainingLists
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
@@ -83,19 +84,24 @@ class Engine:
         log, catalog = self.read(
             interactions, catalog, data_dir=data_dir, strict=strict, quarantine=quarantine
         )
-        settings, chosen = adapted(self.settings, log, catalog)
-        rules = Rules.of(settings.final.rules, catalog, log)
-        catalog = _embedded(catalog, settings, progress)
-        final = Final.of(settings.final, rules, catalog, shown_once(catalog, make_fusion(settings)))
-        policy = Policy.of(catalog.available(), log.events, self.settings.events)
-        policy = policy.within(rules.offered)
-        if not policy.mask.any():
-            why = "unavailable or left out by rules" if rules.names else "unavailable"
-            raise DataError(f"no item may be offered: all {len(catalog):,} are {why}")
-        fitted, notes = Fitting(settings, catalog, policy, progress).run(log)
+        fitting, rules, chosen = self._fitting(log, catalog, progress)
+        final = self._final(rules, fitting.catalog)
+        fitted, notes = fitting.run(log)
         self.notes += [*chosen, *rules.notes, *notes]
-        self._learnt = Learnt(log, catalog, policy, replace(fitted, final=final))
+        self._learnt = Learnt(log, fitting.catalog, fitting.policy, replace(fitted, final=final))
         return self
+
+    def training_lists(
+        self,
+        interactions: Interactions | Table = None,
+        catalog: Catalog | Table = None,
+        *,
+        data_dir: Path | None = None,
+        progress: Progress = silent,
+    ) -> TrainingLists:
+        """What the ranker would learn from in a fit, which learns nothing else from them."""
+        log, catalog = self.read(interactions, catalog, data_dir=data_dir)
+        return self._fitting(log, catalog, progress)[0].lists(log)
 
     def read(
         self,
@@ -325,6 +331,24 @@ class Engine:
         engine = cls(settings)
         engine._learnt, engine.notes = learnt, notes
         return engine
+
+    def _fitting(
+        self, log: Interactions, catalog: Catalog, progress: Progress
+    ) -> tuple[Fitting, Rules, list[str]]:
+        """A fit that is ready to run, the final list's rules, and what the data decided of it."""
+        settings, chosen = adapted(self.settings, log, catalog)
+        rules = Rules.of(settings.final.rules, catalog, log)
+        catalog = _embedded(catalog, settings, progress)
+        policy = Policy.of(catalog.available(), log.events, self.settings.events)
+        policy = policy.within(rules.offered)
+        if not policy.mask.any():
+            why = "unavailable or left out by rules" if rules.names else "unavailable"
+            raise DataError(f"no item may be offered: all {len(catalog):,} are {why}")
+        return Fitting(settings, catalog, policy, progress), rules, chosen
+
+    def _final(self, rules: Rules, catalog: Catalog) -> Final | None:
+        once = shown_once(catalog, make_fusion(self.settings))
+        return Final.of(self.settings.final, rules, catalog, once)
 
     def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
         log = self.learnt.log

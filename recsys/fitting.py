@@ -8,7 +8,7 @@ import numpy as np
 from recsys.calibrating import calibrate
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
-from recsys.features.errors import TrainingError
+from recsys.features.errors import QualityError, TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
@@ -53,8 +53,16 @@ class Fitting:
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
+        if make_ranker(self.settings).compression == "onnx":
+            from recsys.ranking.onnx_graph import check_packages
+
+            check_packages()
         mixture, said = self._mixture(log)
         return replace(self, mixture=mixture)._run(log, said)
+
+    def lists(self, log: Interactions) -> TrainingLists:
+        """What the ranker learns from."""
+        return replace(self, mixture=self._mixture(log)[0])._training_lists(log)[0]
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         second, older, notes = self._second_stage(log)
@@ -81,6 +89,7 @@ class Fitting:
         ranker = make_ranker(self.settings).fit(
             lists, lambda share: self.progress("training the ranker", share)
         )
+        notes += _compressed(ranker, lists)
         tried = trial.held_out(ranker)
         calibrated = calibrate(ranker, tried, self.settings)
         verdict = judge(ranker, tried, self.settings)
@@ -240,6 +249,16 @@ class _SecondStage:
     ranker: NeuralRanker | None = None
     leader: str | None = None
     sources: frozenset[str] = frozenset()  # that the ranker reads
+
+
+def _compressed(ranker: NeuralRanker, lists: TrainingLists) -> list[str]:
+    """Compress a ranker if it is set to; what became of it."""
+    if ranker.compression == "none":
+        return []
+    try:
+        return [f"the ranker is compressed by {ranker.compress(lists)}"]
+    except QualityError as error:
+        return [f"the ranker serves in full; compressed by {error}"]
 
 
 def _names(fitted: Fitted) -> list[str]:

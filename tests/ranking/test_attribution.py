@@ -119,8 +119,30 @@ def test_shares_that_cannot_sum_are_refused(fitted: NeuralRanker) -> None:
 
 def test_nothing_of_the_ranker_is_changed(fitted: NeuralRanker) -> None:
     assert isinstance(fitted.network_, ListNetwork)
-    before = {name: value.clone() for name, value in fitted.scorer_.state_dict().items()}
+    before = {name: value.clone() for name, value in fitted.network_.state_dict().items()}
     attribution(fitted, planted(5, seed=9).features[0])
-    for name, value in fitted.scorer_.state_dict().items():
+    for name, value in fitted.network_.state_dict().items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("compression", ["int8", "distilled"])
+def test_a_compressed_ranker_is_taken_apart(compression: str) -> None:
+    lists = planted(300)
+    ranker = NeuralRanker(epochs=3, compression=compression, most_loss=1.0).fit(lists)
+    ranker.compress(lists)
+    features = planted(5, seed=9).features[0]
+    found = attribution(ranker, features)
+    served = ranker.scores(features[None], NAMES, np.ones((1, len(features)), bool))[0]
+    rounding = 0.2 if compression == "int8" else TOLERANCE
+    np.testing.assert_allclose(found.baseline + found.shares.sum(axis=1), served, atol=rounding)
+
+
+def test_an_order_by_probabilities_is_taken_apart() -> None:
+    lists = planted(300)
+    weights = {lists.events[0]: 2.0}
+    ranker = NeuralRanker(epochs=3, event_weights=weights).fit(lists)
+    features = planted(5, seed=9).features[0]
+    found = attribution(ranker, features)
+    np.testing.assert_allclose(found.baseline + found.shares.sum(axis=1), found.scores, atol=1e-4)
+    assert (found.scores > 0).all()

@@ -357,3 +357,17 @@ def test_a_small_demo(run: Any, tmp_path: Path) -> None:
     assert len(ran.json["customers"]) == 3
     assert "what they are offered, why" in ran.err
     assert (shop / "events.parquet").is_file()
+
+
+def test_tune_writes_settings_that_fit_takes(run: Any, shop_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    out = tmp_path / "tuned.toml"
+    given = [shop_folder / "shop.toml", "--data-dir", shop_folder, "--out", out]
+    ran = run("tune", *given, "--minutes", 5, "--trials", 2, "--json", "-")
+    assert ran.code == Exit.OK
+    assert [trial["number"] for trial in ran.json["trials"]] == [1, 2]
+    assert "2 trials; the best settings are in" in ran.err
+    fitted = run("fit", out, "--data-dir", shop_folder, "--out", tmp_path / "engine", "--no-run")
+    assert fitted.code == Exit.OK
+    missing = run("tune", *given[:-1], tmp_path / "none" / "tuned.toml")
+    assert missing.code == Exit.USAGE
