@@ -43,11 +43,17 @@ def installed(method: str) -> str:
     return method
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_within_a_hundredth_of_the_full_ranker(fitted: NeuralRanker, method: str) -> None:
-    found = compress(fitted, installed(method), drawn())
+LOSSES = {method: 0.03 if method == "pruned" else 0.01 for method in METHODS}
+"""What each method may lose here: of half of the units more is asked than of rounding."""
+
+
+@pytest.mark.parametrize(("method", "most"), LOSSES.items())
+def test_little_is_lost_against_the_full_ranker(
+    fitted: NeuralRanker, method: str, most: float
+) -> None:
+    found = compress(fitted, installed(method), drawn(), most)
     assert found.ndcg_before > 0.8
-    assert found.ndcg >= 0.99 * found.ndcg_before
+    assert found.ndcg >= (1 - most) * found.ndcg_before
     assert found.lists == fitted.holds_out(drawn().users).sum()
     assert fitted.served_by_ == "none"
 
