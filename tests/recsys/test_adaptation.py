@@ -110,10 +110,10 @@ def test_settings_have_the_last_word() -> None:
 
 
 def test_depth_follows_the_catalogue_unless_it_is_set() -> None:
-    def depths(items: int) -> dict[str, int]:
+    def depths(items: int, encoder: bool = False) -> dict[str, int]:
         log = log_of(list(range(items)), items=items)
         settings = EngineSettings.parse(
-            {"sources": {"wide": {"depth": 33}, "sequence": {"use": True}}}
+            {"sources": {"wide": {"depth": 33}, "sequence": {"use": encoder}}}
         )
         decided, _ = adapted(settings, log, Catalog.empty(log.items))
         return {member.name: member.depth for member in make_sources(decided).members}
@@ -121,7 +121,10 @@ def test_depth_follows_the_catalogue_unless_it_is_set() -> None:
     assert (depths(30)["next"], depths(300)["next"], depths(3000)["next"]) == (10, 30, DEPTH)
     assert (depths(30)["wide"], depths(3000)["wide"]) == (33, 33)
     assert depths(3000)["follow"] == 0
-    assert (depths(300)["sequence"], depths(3000)["sequence"]) == (30, 200)
+    assert "sequence" not in depths(3000)
+    beside = depths(3000, encoder=True)
+    assert (beside["sequence"], beside["next"], beside["wide"]) == (300, 32, 33)
+    assert depths(300, encoder=True)["sequence"] == 30
 
 
 def test_what_is_decided_is_decided_once() -> None:
