@@ -44,9 +44,10 @@ EVERYBODY = (OURS, *PEERS, *RECTOOLS)
 CONTESTS: Mapping[str, tuple[str, ...]] = {
     "amazon-beauty": EVERYBODY,
     "ml-1m": EVERYBODY,
-    "gowalla": (OURS, "recsys-als", "popularity", "knn", "als", "ease"),
+    "gowalla": (OURS, "popularity", "knn", "als", "ease"),
 }
-"""Who is compared on what: RecTools' rankers want an order in time, which gowalla's split lacks."""
+"""Who is compared on what: RecTools' rankers want an order in time, which gowalla's split lacks.
+Our sources alone on gowalla are those of `benchmarks.retrieval`."""
 
 PUBLISHED = tomllib.loads((HERE / "published.toml").read_text(encoding="utf8"))
 """Per data set and system the figures to reproduce, with their source."""
@@ -192,13 +193,15 @@ def _peer_code() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def evaluation_of(data: str) -> dict[str, Any] | None:
-    """What an evaluation says of the engine in the contest; None unless it is of this code."""
+def of_our_engine(data: str) -> Path | None:
+    """The folder of our engine in the contest: cost.json, evaluation.json and the saved `engine`.
+
+    None unless they are of this code.
+    """
     folder = _folder(data, OURS)
     if data not in CONTESTS or _done(folder) != _key(data, OURS):
         return None
-    told: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
-    return told
+    return folder
 
 
 def _done(folder: Path) -> Any:

@@ -2,8 +2,9 @@
 
     python -m benchmarks.contestant --data ml-1m --system ease --data-dir DIR --out FOLDER
 
-Writes lists.npy (b, k) and cost.json into FOLDER, and for our engine also what an evaluation says
-of what was fitted: `benchmarks.quality` need not fit it again. `benchmarks.comparison` runs it.
+Writes lists.npy (b, k) and cost.json into FOLDER, and of our engine what an evaluation says and the
+engine itself: `benchmarks.quality` and `speed` need not fit it again. `benchmarks.comparison` runs
+it.
 """
 
 import argparse
@@ -53,6 +54,7 @@ def main() -> None:
     if isinstance(peer, TwoStage):
         told = peer.evaluation(split.window, split.log, options.data, cost["fit_seconds"])
         (options.out / "evaluation.json").write_text(json.dumps(told))
+        peer.save(options.out / "engine")
     about = {"settings": dict(settings_of(options.system, options.data)), **machine()}
     (options.out / "cost.json").write_text(json.dumps({**cost, **about}, indent=1))
 

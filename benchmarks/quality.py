@@ -10,11 +10,12 @@ passed on.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison import evaluation_of
+from benchmarks.comparison import of_our_engine
 from benchmarks.contestant import CONFIGS
 from benchmarks.machine import machine
 from benchmarks.measure import write_results
@@ -40,8 +41,10 @@ def main() -> None:
 
 def evaluated(data: str, data_dir: Path, seeds: Sequence[int] = ()) -> dict[str, Any]:
     """The evaluation of one data set for JSON, without examples; by default for its own seed."""
-    result = None if seeds else evaluation_of(data)
-    if result is None:
+    fitted = None if seeds else of_our_engine(data)
+    if fitted is not None:
+        result = json.loads((fitted / "evaluation.json").read_text())
+    else:
         settings = EngineSettings.from_toml(CONFIGS / f"{data}.toml")
         result = run_seeds(settings, seeds, data_dir=data_dir).as_dict(data)
     return {name: value for name, value in result.items() if name != "examples"}

@@ -2,7 +2,8 @@
 
     python -m benchmarks speed [--data-dir ../shared/data] [--rounds 3] [--json FILE]
 
-On amazon-beauty, or without a folder of data on a shop that is made up. What has a peak of its own
+On amazon-beauty, with the engine that the contest of the peers has fitted by this code if there is
+one, or without a folder of data on a shop that is made up. What has a peak of its own
 (a fit, a load) runs in a process of its own. Whatever is compared answers in one process, in turn:
 so all of them meet the same machine, the same warm caches and the same factors.
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparison import of_our_engine
 from benchmarks.machine import machine
 from benchmarks.measure import child, in_turn, peak_gb, timed, write_results
 
@@ -40,14 +42,19 @@ def main() -> None:
 def measure(options: argparse.Namespace, folder: Path) -> Figures:
     """All parts one after the other, each in a process of its own."""
     config, data_dir = _data(options, folder)
-    given = ["--config", config, "--data-dir", data_dir, "--artifact", folder / "engine"]
+    fitted = of_our_engine(config.stem) if options.data_dir else None
+    artifact = fitted / "engine" if fitted else folder / "engine"
+    given = ["--config", config, "--data-dir", data_dir, "--artifact", artifact]
     given += ["--rounds", options.rounds]
 
     def part(name: str, **env: str) -> Figures:
         print(f"{name} ...", flush=True)
         return child("benchmarks.speed", "--part", name, *given, env=env)
 
-    fits = {"with texts embedded anew": part("fit", RECSYS_CACHE=str(folder / "cache"))}
+    if fitted:
+        fits = {"in the contest of the peers": _fit_of(fitted)}
+    else:
+        fits = {"with texts embedded anew": part("fit", RECSYS_CACHE=str(folder / "cache"))}
     fits["implicit ALS alone"] = part("implicit")
     loads = [part("load") for _ in range(options.rounds)]
     return {
@@ -60,6 +67,13 @@ def measure(options: argparse.Namespace, folder: Path) -> Figures:
         "retrieval": part("retrieval"),
         **rectools(options.json, config.stem),
     }
+
+
+def _fit_of(folder: Path) -> Figures:
+    """What the fit of an engine cost that the contest has kept."""
+    cost = json.loads((folder / "cost.json").read_text())
+    fit = {"wall_s": cost["fit_seconds"], "cpu_s": cost["fit_cpu_seconds"]}
+    return {**fit, "peak_gb": cost["peak_gb"]}
 
 
 def rectools(json_path: Path | None, data: str) -> Figures:

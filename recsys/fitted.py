@@ -153,7 +153,8 @@ class Fitted:
         """(b, k, h) of each event that the ranker foretells, of each item of the final lists.
 
         `candidates` are all that they were taken from. NaN where nothing is known of a user, where
-        a source failed, and where a list is short. Raises TrainingError without a ranker.
+        a source failed, where a list is short, and of an item that was pinned and no candidate.
+        Raises TrainingError without a ranker.
         """
         if self.ranker is None:
             raise TrainingError("without a ranker there are no probabilities")
@@ -166,9 +167,9 @@ class Fitted:
         if ranked.failed:
             return unknown
         every = self.ranker.probabilities(features, names, candidates.filled)
-        places = (final.items[:, :, None] == candidates.items[:, None, :]).argmax(axis=2)
-        own = np.take_along_axis(every, places[:, :, None], axis=1)
-        known = (histories.lengths > 0)[:, None] & final.filled
+        same = final.items[:, :, None] == candidates.items[:, None, :]
+        own = np.take_along_axis(every, same.argmax(axis=2)[:, :, None], axis=1)
+        known = (histories.lengths > 0)[:, None] & final.filled & same.any(axis=2)
         return np.where(known[:, :, None], own, unknown)
 
     def led(self, candidates: Candidates, leader: str) -> Candidates:

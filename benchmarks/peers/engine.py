@@ -1,5 +1,6 @@
 """The two-stage engine with its default settings, as a peer among peers."""
 
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -47,3 +48,7 @@ class TwoStage:
         """All that an evaluation says of what was fitted on the past of this window, for JSON."""
         found = evaluate_fitted(self._engine, window, log, self._settings.evaluation, fit_seconds)
         return found.as_dict(data)
+
+    def save(self, folder: Path) -> None:
+        """Write the engine as one folder."""
+        self._engine.save(folder)

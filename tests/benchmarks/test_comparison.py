@@ -81,19 +81,18 @@ def test_what_was_fitted_for_the_contest_is_evaluated_as_if_it_were_fitted_for_t
         assert all(own[each] == pytest.approx(values[each]) for each in own.keys() - costs)
 
 
-def test_an_evaluation_of_other_code_is_not_taken(
+def test_an_engine_of_other_code_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "WORK", tmp_path)
     folder = tmp_path / "ml-1m" / OURS
     folder.mkdir(parents=True)
-    (folder / "evaluation.json").write_text('{"users": 3}')
-    assert comparison.evaluation_of("ml-1m") is None
+    assert comparison.of_our_engine("ml-1m") is None
     (folder / "key.json").write_text(json.dumps(comparison._key("ml-1m", OURS)))
-    assert comparison.evaluation_of("ml-1m") == {"users": 3}
+    assert comparison.of_our_engine("ml-1m") == folder
     (folder / "key.json").write_text(json.dumps({**comparison._key("ml-1m", OURS), "code": "old"}))
-    assert comparison.evaluation_of("ml-1m") is None
-    assert comparison.evaluation_of("ml-100k") is None
+    assert comparison.of_our_engine("ml-1m") is None
+    assert comparison.of_our_engine("ml-100k") is None
 
 
 def test_the_difference_from_a_published_figure_is_relative() -> None:

@@ -77,6 +77,34 @@ def test_lists_by_expected_value() -> None:
     assert listed(table) != listed(engine.recommend(users, k=8))
 
 
+def test_a_pinned_item_that_no_source_offered_has_none() -> None:
+    engine = foretelling()
+    user = engine.users[3]
+    whole = engine.recommend([user], k=len(engine.items))["item_id"]
+    far = next(each for each in engine.items if each not in set(whole[:40]))
+    pins = [{"kind": "pin", "items": [far], "place": 1}]
+    pinned = engine.with_final({"rules": pins}).recommend([user], k=3, probabilities=True)
+    plain = engine.recommend([user], k=2, probabilities=True)
+    assert pinned["item_id"].to_list() == [far, *plain["item_id"]]
+    assert_frame_equal(pinned[1:].select(ODDS), plain.select(ODDS))
+    offered = far in set(engine.explain(user, k=40).items["item_id"])
+    assert pinned[0]["p_view"].null_count() == (not offered)
+
+
+def test_boosts_act_on_expected_values() -> None:
+    engine = foretelling()
+    users = engine.users[:20]
+    plain = engine.recommend(users, k=5, by_value="price")
+    same = [{"kind": "boost", "where": "price >= 0", "factor": 4.0}]
+    assert listed(engine.with_final({"rules": same}).recommend(users, k=5, by_value="price")) == (
+        listed(plain)
+    )
+    cheap = [{"kind": "boost", "where": "price < 20", "factor": 1e6}]
+    boosted = engine.with_final({"rules": cheap}).recommend(users, k=1, by_value="price")
+    prices = boosted.join(busy_shop().items, on="item_id", how="left")["price"]
+    assert (prices < 20).all()
+
+
 def test_what_has_no_price_is_worth_nothing() -> None:
     shop = busy_shop()
     free = shop.items["item_id"].head(60)
