@@ -55,6 +55,7 @@ def assemble(
         weights=weights_of(rows, names, codes, events)[order],
         events=names,
         clock=clock,
+        worths=tuple(events.get(name, EventType()).weight for name in names),
     )
     return Accepted(log, order)
 

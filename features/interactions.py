@@ -29,6 +29,7 @@ class Interactions:
     weights: Floats  # (n,) > 0: event weight x weight x damped quantity
     events: tuple[str, ...]  # names, such as ("view", "cart", "purchase")
     clock: Clock
+    worths: tuple[float, ...] = ()  # of `events`, each by itself; () where settings told none
 
     def __len__(self) -> int:
         return len(self.item_rows)
@@ -102,7 +103,7 @@ class Interactions:
             times=self.times,
             weights=self.weights,
         )
-        about = {"events": self.events, "clock": self.clock}
+        about = {"events": self.events, "clock": self.clock, "worths": self.worths}
         (folder / "log.json").write_text(json.dumps(about))
 
     @classmethod
@@ -115,4 +116,5 @@ class Interactions:
                 **arrays,
                 events=tuple(about["events"]),
                 clock=about["clock"],
+                worths=tuple(about["worths"]),
             )

@@ -57,6 +57,7 @@ class NeuralRanker:
     stretch_: int | None = field(default=None, init=False, repr=False)
     """The microseconds in which an event of that probability happens; None: as the next choice."""
     served_by_: Compression = field(default="none", init=False, repr=False)
+    threshold_: float | None = field(default=None, init=False, repr=False)  # not saved
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +74,11 @@ class NeuralRanker:
         if self.event_loss < 0:
             raise SettingsError(f"event_loss must not be negative; got {self.event_loss}")
         self._check_event_weights()
+        if self.event_weights and self.compression != "none":
+            raise SettingsError(
+                "ranker.event_weights order by probabilities, which no compression serves; got "
+                f"{dict(self.event_weights)} and compression = {self.compression!r}"
+            )
         if self.compression not in get_args(Compression):
             raise SettingsError(
                 f"unknown compression {self.compression!r}; "
@@ -110,6 +116,7 @@ class NeuralRanker:
             raise TrainingError(
                 f"each list needs a chosen candidate; {empty:,} of {len(lists):,} have none"
             )
+        self.threshold_ = self._threshold(self._lots(lists.users))
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network, self.curve_, heads = train(lists, self, progress)
@@ -127,18 +134,28 @@ class NeuralRanker:
     def holds_out(self, users: Rows) -> Mask:
         """(n,) whether each list, by its user (n,), is kept from learning and decides when to stop.
 
-        It is drawn for each user alone, so that the answer is the same among whichever others; of
-        several users at least one is held out, never all. PAD, nobody known, is a user alone.
+        It is drawn for each user alone: whom a fit has held out is held out among whichever others
+        one asks about afterwards. Before a fit at least one of several users (n,) is, never all.
+        PAD, nobody known, is a user alone.
         """
+        lots = self._lots(users)
+        held: Mask = lots <= (self._threshold(lots) if self.threshold_ is None else self.threshold_)
+        return held
+
+    def _lots(self, users: Rows) -> Array:
+        """(n,) a number between 0 and 1 for each user (n,)."""
         nobody = users == PAD
         beyond = int(users.max(initial=PAD)) + 1
         own = np.where(nobody, beyond + np.cumsum(nobody) - 1, users)
-        lottery = np.random.default_rng((self.seed, 1)).random(int(own.max(initial=PAD)) + 1)[own]
-        different = np.unique(lottery)
+        lots: Array = np.random.default_rng((self.seed, 1)).random(int(own.max(initial=PAD)) + 1)
+        return lots[own]
+
+    def _threshold(self, lots: Array) -> float:
+        """The lot up to which users are held out; below all where there is but one user."""
+        different = np.unique(lots)
         if len(different) < 2:
-            return np.zeros(len(users), bool)
-        held: Mask = lottery <= np.clip(self.held_out, different[0], different[-2])
-        return held
+            return -1.0
+        return float(np.clip(self.held_out, different[0], different[-2]))
 
     def scores(self, features: Floats, names: tuple[str, ...], filled: Mask) -> Floats:
         """Scores (b, w) of candidates with these features (b, w, f); -inf where not filled."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from recsys.features.errors import ArtifactError
 
-FORMAT = 1
+FORMAT = 2
 """The number of the layout; a reader of another number refuses."""
 
 _MANIFEST = "manifest.json"

@@ -38,7 +38,7 @@ from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
 from recsys.rules import Rules
 from recsys.sessions import Sessions, read_sessions
-from recsys.settings import EngineSettings
+from recsys.settings import EngineSettings, without_checkpoint
 from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Engine:
         """Learn from a log and a catalogue: frames, files, or what `read` made of them.
 
         What is not given is read from the paths in the settings. Raises DataError where the data
-        cannot be used and TrainingError where training cannot go on.
+        cannot be used, SettingsError where the rules of the list cannot be kept, MissingDependency
+        where a setting needs a package that is not there, and TrainingError where training cannot
+        go on.
         """
         log, catalog = self.read(
             interactions, catalog, data_dir=data_dir, strict=strict, quarantine=quarantine
@@ -192,7 +194,8 @@ class Engine:
         lists that the ranker learnt from. They are null where the ranker has nothing to go by. With
         `by_value`, a column of numbers (or the price) of the catalogue such as a margin, lists are
         ordered by the expected value, which is then the score: the column times the probability of
-        the strongest event. Both raise DataError where there are no probabilities.
+        the strongest event that is foretold; who is unknown gets the fused list with its scores.
+        Both raise DataError where there are no probabilities.
         """
         _check_k(k)
         asked = self._asked(users, sessions)
@@ -297,7 +300,7 @@ class Engine:
         from recsys.evaluation.evaluate import evaluate
         from recsys.evaluation.protocols import read_test
 
-        tested = Engine(self.settings)
+        tested = Engine(without_checkpoint(self.settings))
         log, catalog = tested.read(interactions, catalog, data_dir=data_dir)
         test = read_test(self.settings, data_dir)
         return evaluate(tested, log, catalog, self.settings.evaluation, progress, test)

@@ -132,7 +132,7 @@ class Final:
         """
         weights = np.log(np.maximum(scored.scores, _LEAST_WEIGHT))
         weights = np.where(scored.candidates.filled, weights, np.float32(-np.inf))
-        logits = np.where(scored.by_ranker[:, None], scored.scores, weights)
+        logits = np.where(scored.are_logits[:, None], scored.scores, weights)
         order = Order.of(scored.candidates, logits)
         order = order.at(order.best_first())
         if self.raised is None:
@@ -231,7 +231,7 @@ def _listed(scored: Ranked, order: Order, columns: Rows, trail: Trail) -> Ranked
     """The candidates at these columns (b, n), with scores of the kind that they had."""
     on = columns != PAD
     logits = np.take_along_axis(order.logits, columns, axis=1)
-    scores = np.where(scored.by_ranker[:, None], logits, np.exp(logits))
+    scores = np.where(scored.are_logits[:, None], logits, np.exp(logits))
     scores = np.where(on & np.isfinite(logits), scores, np.float32(-np.inf))
     candidates = order.candidates.at(columns).where(on)
     return Ranked(candidates, scores, scored.by_ranker, scored.failed, trail)

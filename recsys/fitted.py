@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
@@ -147,7 +147,7 @@ class Fitted:
             return _valued(candidates, _expected(odds, worth[candidates.items]), known)
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused_scores(candidates))
-        return Ranked(candidates, scores, known, ())
+        return Ranked(candidates, scores, known, (), weighed=bool(self.ranker.event_weights))
 
     def probabilities(self, histories: Histories, candidates: Candidates, ranked: Ranked) -> Floats:
         """(b, k, h) of each event that the ranker foretells, of each item of the final lists.
@@ -160,16 +160,16 @@ class Fitted:
             raise TrainingError("without a ranker there are no probabilities")
         final = ranked.candidates
         unknown = np.full((*final.items.shape, len(self.ranker.events_)), np.nan, np.float32)
+        if ranked.failed:
+            return unknown
         try:
             features, names = self.features(histories, candidates)
         except PASSING:  # said where the lists were made
             return unknown
-        if ranked.failed:
-            return unknown
         every = self.ranker.probabilities(features, names, candidates.filled)
-        same = final.items[:, :, None] == candidates.items[:, None, :]
-        own = np.take_along_axis(every, same.argmax(axis=2)[:, :, None], axis=1)
-        known = (histories.lengths > 0)[:, None] & final.filled & same.any(axis=2)
+        places = _places(candidates.items, final.items)
+        own = np.take_along_axis(every, np.maximum(places, 0)[:, :, None], axis=1)
+        known = (histories.lengths > 0)[:, None] & final.filled & (places != PAD)
         return np.where(known[:, :, None], own, unknown)
 
     def led(self, candidates: Candidates, leader: str) -> Candidates:
@@ -191,6 +191,17 @@ def _unranked(candidates: Candidates, failed: Sequence[str]) -> Ranked:
     """The candidates in the order of the union."""
     nobody = np.zeros(len(candidates), bool)
     return Ranked(candidates, fused_scores(candidates), nobody, tuple(failed))
+
+
+def _places(items: Rows, wanted: Rows) -> Array:
+    """(b, k) where each of the wanted items (b, k) stands among others (b, w); PAD if nowhere."""
+    orders = np.argsort(items, axis=1)
+    found = np.full(wanted.shape, PAD)
+    for row, order_ in enumerate(orders):
+        place = np.searchsorted(items[row], wanted[row], sorter=order_)
+        nearest = order_[np.minimum(place, len(order_) - 1)]
+        found[row] = np.where(items[row, nearest] == wanted[row], nearest, PAD)
+    return found
 
 
 def _valued(candidates: Candidates, expected: Floats, known: Mask) -> Ranked:

@@ -109,8 +109,10 @@ class Fitting:
             if not len(moment.histories):
                 continue
             fitted, _ = self._learn(moment.past, "fitting sources for their mixture")
+            held = make_ranker(self.settings).holds_out(moment.histories.users)
+            learnt = moment.take(np.flatnonzero(~held))  # on the others it is tried as a rival
             rng = np.random.default_rng((self.settings.seed, 0))
-            ranks, labels = self._ranked(moment.sample(_MOST_MIXED, rng), fitted)
+            ranks, labels = self._ranked(learnt.sample(_MOST_MIXED, rng), fitted)
             if len(labels) >= least:
                 mixture = Mixture.learnt(_names(fitted), ranks, labels)
                 return mixture, [f"the mixture of sources is learnt from {len(labels):,} lists"]

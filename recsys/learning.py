@@ -134,14 +134,21 @@ def _moments_of(users: Rows, future: Interactions, now: int | Array | None) -> A
 
 
 def chosen_by(future: Interactions, users: Array) -> Chosen:
-    """The distinct items that each user (b,) chose, with the greatest weight and its event."""
+    """The distinct items that each user (b,) chose, by their greatest weight and strongest event.
+
+    The strongest is worth most by itself: three put into a cart are no purchase.
+    """
     offsets, flat = ragged.gather(future.offsets, users)
     owner = ragged.owners(offsets)
-    items, weights = future.item_rows[flat], future.weights[flat]
-    events = future.event_codes[flat]
-    order = np.lexsort((-weights, items, owner))
+    items, weights, events = (
+        each[flat] for each in (future.item_rows, future.weights, future.event_codes)
+    )
+    strengths = np.array(future.worths)[events] if future.worths else weights
+    order = np.lexsort((-weights, -strengths, items, owner))
     owner, items, weights, events = owner[order], items[order], weights[order], events[order]
     first = np.ones(len(items), bool)
     first[1:] = (owner[1:] != owner[:-1]) | (items[1:] != items[:-1])
+    starts = np.flatnonzero(first)
+    greatest = np.maximum.reduceat(weights, starts) if len(starts) else weights
     counts = np.bincount(owner[first], minlength=len(users))
-    return Chosen(ragged.offsets_of(counts), items[first], weights[first], events[first])
+    return Chosen(ragged.offsets_of(counts), items[first], greatest, events[first])

@@ -50,3 +50,9 @@ class Ranked:
     by_ranker: Mask  # (b,) False: fused by rank, as there was no ranker or nothing to go by
     failed: tuple[str, ...]  # sources that could not answer
     trail: Trail | None = None  # where settings ask anything of the final list
+    weighed: bool = False  # the ranker's scores are weights, no logits
+
+    @property
+    def are_logits(self) -> Mask:
+        """(b,) whether scores are logits of a softmax; all others are weights."""
+        return self.by_ranker & (not self.weighed)

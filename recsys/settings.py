@@ -210,6 +210,12 @@ class EngineSettings(Settings):
             raise SettingsError(f"{path}: {error}") from None
 
 
+def without_checkpoint(settings: EngineSettings) -> EngineSettings:
+    """The same for a trial: a fit that was stopped keeps the file that it is to go on from."""
+    ranker = {name: value for name, value in settings.ranker.items() if name != "checkpoint"}
+    return settings.model_copy(update={"ranker": ranker})
+
+
 def source_tables(settings: EngineSettings) -> dict[str, Table]:
     """The tables of all sources that may be in use: the defaults with the settings laid over them.
 

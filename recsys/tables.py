@@ -205,8 +205,8 @@ def no_table(
     users: pl.DataType, items: pl.DataType, trail: bool = False, events: Sequence[str] = ()
 ) -> pl.DataFrame:
     """The table of nobody's lists, with or without the columns of a trail, and of events."""
-    more: dict[str, Any] = {"rules": pl.List(pl.String), "propensity": pl.Float32} if trail else {}
-    more |= {f"p_{name}": pl.Float32 for name in events}
+    more: dict[str, Any] = {f"p_{name}": pl.Float32 for name in events}
+    more |= {"rules": pl.List(pl.String), "propensity": pl.Float32} if trail else {}
     return pl.DataFrame(
         schema={
             "user_id": users,

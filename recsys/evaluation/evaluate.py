@@ -25,6 +25,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
 from recsys.fitted import FUSED, TWO_STAGE
 from recsys.fitting import Progress, silent
+from recsys.rules import Rules
 from recsys.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ def evaluate(
 
     The protocols are those of `protocols.windows`, with `test` as the other half of a given split.
     A positive that the policy forbids (bought before, out of stock) cannot be offered: it is left
-    out and counted, as are users without a past. Raises DataError where nothing is left to score.
+    out and counted, as are users without a past. Raises DataError where nothing is left to score,
+    and SettingsError where lists of that length cannot keep the rules.
     """
+    final = engine.settings.final
+    Rules.of(final.rules, catalog, log).check(settings.k, final.exploration.slots)
     shown = _shown_categories(log, catalog)
     seen = []
     for window in windows(log, settings, test):
@@ -86,7 +90,7 @@ class _Seen:
     answers: Answers
     slices: Sequence[Slice]
     depths: Mapping[str, int]  # of each source, as it was asked
-    trained: bool  # does anything but the fusion order the final list
+    trained: bool  # does the ranker order the final list
     curve: Sequence[Mapping[str, float]]
     fit_seconds: float
     foretold: Foretold | None
@@ -118,7 +122,7 @@ def _in_window(
         answers=answers,
         slices=_slices(held, ranks, shown, settings.k),
         depths={s.name: max(s.depth, settings.k) for s in learnt.fitted.sources.offering},
-        trained=ranker is not None and learnt.fitted.leader != FUSED,
+        trained=ranker is not None and learnt.fitted.leader is None,
         curve=[] if ranker is None else ranker.curve_,
         fit_seconds=fit_seconds,
         foretold=foretell(engine, log, window, settings),

@@ -32,7 +32,7 @@ class _Falls:
 
 
 def importance(engine: "Engine", held: Held, k: int, draws: int) -> dict[str, Any]:
-    """Permutation importance (Breiman 2001) by family of features, for JSON; {} without a ranker.
+    """Permutation importance (Breiman 2001) by family of features, for JSON; {} where none orders.
 
     The features of a family are dealt anew, together, among the candidates of each list: they are
     as they might be, and say nothing of any of them. What NDCG at `k` of the ranker's order falls
@@ -40,7 +40,7 @@ def importance(engine: "Engine", held: Held, k: int, draws: int) -> dict[str, An
     with a 95 % interval from `draws` of a bootstrap over them. A family that is the same for all
     candidates of a list cannot be dealt anew and is left out.
     """
-    if engine.learnt.fitted.ranker is None:
+    if engine.learnt.fitted.ranker is None or engine.learnt.fitted.leader is not None:
         return {}
     seed = engine.settings.seed
     sample = np.random.default_rng(seed).permutation(len(held))[:SAMPLE]

@@ -15,7 +15,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.interactions import Interactions
 from recsys.fitting import Progress, silent
-from recsys.settings import EngineSettings
+from recsys.settings import EngineSettings, without_checkpoint
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def run_seeds(
 
     `told` is given the log, the catalogue and the notes on them before anything is learnt.
     """
+    own = without_checkpoint(settings)
     engines = [
-        Engine(EngineSettings.parse({**settings.model_dump(exclude_unset=True), "seed": seed}))
+        Engine(EngineSettings.parse({**own.model_dump(exclude_unset=True), "seed": seed}))
         for seed in seeds or [settings.seed]
     ]
     if len(set(seeds)) < len(seeds):

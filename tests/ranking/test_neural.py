@@ -146,6 +146,21 @@ def test_who_is_held_out_does_not_depend_on_the_others() -> None:
     np.testing.assert_array_equal(learner.holds_out(users[350:20:-3]), held[350:20:-3])
 
 
+def test_whom_a_fit_has_held_out_is_held_out_among_few_others() -> None:
+    lists = planted(60)
+    learner = ranker(epochs=1, held_out=0.02).fit(lists)
+    held = learner.holds_out(lists.users)
+    assert 1 <= held.sum() < 60
+    for few in (lists.users[~held][:5], lists.users[held], lists.users[:7]):
+        expected = held[np.isin(lists.users, few)]
+        np.testing.assert_array_equal(learner.holds_out(few), expected)
+
+
+def test_an_order_by_probabilities_is_not_compressed() -> None:
+    with pytest.raises(SettingsError, match=r"event_weights order by probabilities, .* 'int8'"):
+        NeuralRanker(event_weights={"buy": 1.0}, compression="int8")
+
+
 def graded(n: int = 200, seed: int = 0) -> TrainingLists:
     """As planted, where what was chosen despite a high price was bought and all else was viewed."""
     lists = planted(n, seed=seed)

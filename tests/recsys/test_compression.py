@@ -81,3 +81,12 @@ def test_the_lists_are_much_the_same() -> None:
     own = compressed_engine(compression="int8-dynamic", most_loss=0.05).recommend(users)
     shared = full.join(own, on=["user_id", "item_id"], how="inner")
     assert len(shared) > 0.8 * np.count_nonzero(full["item_id"].is_not_null())
+
+
+def test_an_evaluation_leaves_the_checkpoint_of_a_fit_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "ranker.ckpt"
+    engine = Engine(quick_settings(ranker={"epochs": 1, "checkpoint": str(kept)}))
+    engine.evaluate(small_shop().events, small_shop().items)
+    assert not kept.exists()
+    engine.fit(small_shop().events, small_shop().items)
+    assert kept.exists()

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.artifact import check_folder
+from recsys.artifact import FORMAT, check_folder
 from recsys.engine import Engine
 from recsys.export import KIND, export
 from recsys.features.errors import ArtifactError, DataError
@@ -118,4 +118,4 @@ def test_counts_below_one_are_refused(engine: Engine, tmp_path: Path, k: int, bl
 
 def test_the_manifest_is_json(engine: Engine, tmp_path: Path) -> None:
     export(engine, tmp_path / "lists", k=1)
-    assert json.loads((tmp_path / "lists" / "manifest.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "lists" / "manifest.json").read_text())["format"] == FORMAT

@@ -105,6 +105,35 @@ def test_boosts_act_on_expected_values() -> None:
     assert (prices < 20).all()
 
 
+@cache
+def ordered_by_events() -> Engine:
+    settings = settings_of(event_weights={"purchase": 1.0})
+    return Engine(settings).fit(busy_shop().events, busy_shop().items)
+
+
+def test_boosts_act_on_an_order_by_probabilities_as_on_odds() -> None:
+    engine = ordered_by_events()
+    users = engine.users[:20]
+    plain = engine.recommend(users, k=5)
+    boost = {"kind": "boost", "where": "price >= 0", "factor": 1.5}
+    all_of_them = engine.with_final({"rules": [boost]}).recommend(users, k=5)
+    assert listed(all_of_them) == listed(plain)
+    assert all_of_them["score"].to_list() == pytest.approx(
+        (1.5 * plain["score"]).to_list(), rel=1e-4
+    )
+    second = plain.filter(pl.col("rank") == 2)["item_id"][0]
+    slight = {"kind": "boost", "items": [second], "factor": 1.0001}
+    lists = engine.with_final({"rules": [slight]}).recommend(users[:1], k=5)
+    assert lists["item_id"].to_list() == plain["item_id"][:5].to_list()
+
+
+def test_tables_with_and_without_anybody_have_the_same_columns() -> None:
+    engine = foretelling().with_final({"exploration": {"slots": 1}})
+    somebody = engine.recommend(engine.users[:2], k=4, probabilities=True)
+    nobody = engine.recommend([], k=4, probabilities=True)
+    assert nobody.schema == somebody.schema
+
+
 def test_what_has_no_price_is_worth_nothing() -> None:
     shop = busy_shop()
     free = shop.items["item_id"].head(60)
