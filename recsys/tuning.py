@@ -69,7 +69,7 @@ def search(
     if not minutes > 0:
         raise SettingsError(f"minutes must be above 0; got {minutes}")
     given = replace(make_ranker(settings), checkpoint=None, compression="none")
-    learnt, validation = _parted(lists, settings.seed)
+    learnt, validation = parted(lists, given.seed)
     end = time.monotonic() + 60 * minutes
 
     def judged(trial: Any) -> float:
@@ -94,11 +94,15 @@ def search(
     return Search(best["settings"], best["ndcg"], done[0]["ndcg"], trials)
 
 
-def _parted(lists: TrainingLists, seed: int) -> tuple[TrainingLists, TrainingLists]:
-    """Lists to learn from, and those of the users of the validation."""
+def parted(lists: TrainingLists, seed: int) -> tuple[TrainingLists, TrainingLists]:
+    """Lists to learn from, and those of the users of the validation.
+
+    They are drawn by a lottery of their own: in that of the rankers with this seed the learners
+    would be those with high numbers, of whom a ranker holds out those with low ones.
+    """
     if len(lists) < 3:
         raise TrainingError(f"at least 3 lists are needed to choose settings by; got {len(lists)}")
-    learnt, validation = held_out(lists, NeuralRanker(held_out=_VALIDATION, seed=seed))
+    learnt, validation = held_out(lists, NeuralRanker(held_out=_VALIDATION, seed=seed + 1))
     return lists.take(learnt), lists.take(validation)
 
 

@@ -9,9 +9,10 @@ from recsys.engine import Engine
 from recsys.evaluation.protocols import windows
 from recsys.features.errors import MissingDependency, SettingsError, TrainingError
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.neural import NeuralRanker
 from recsys.settings import EngineSettings
 from recsys.toml import as_toml
-from recsys.tuning import lists_of_the_past, search
+from recsys.tuning import lists_of_the_past, parted, search
 from tests.shops import CATALOG, LOG, QUICK, quick_settings, small_shop
 
 SETTINGS = EngineSettings.parse({"ranker": {"hidden": (8,), "epochs": 2}, "device": "cpu"})
@@ -19,12 +20,16 @@ SETTINGS = EngineSettings.parse({"ranker": {"hidden": (8,), "epochs": 2}, "devic
 
 @pytest.fixture(scope="module")
 def lists() -> TrainingLists:
+    return drawn(80)
+
+
+def drawn(n: int) -> TrainingLists:
     """The candidate with the largest first feature was chosen."""
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(80, 6, 3)).astype(np.float32)
+    features = rng.normal(size=(n, 6, 3)).astype(np.float32)
     best = features[:, :, 0] == features[:, :, 0].max(axis=1, keepdims=True)
-    users, labels = np.arange(80, dtype=np.int32), best.astype(np.float32)
-    return TrainingLists(features, labels, labels >= 0, users, ("a", "b", "c"), 80, 80, 0)
+    users, labels = np.arange(n, dtype=np.int32), best.astype(np.float32)
+    return TrainingLists(features, labels, labels >= 0, users, ("a", "b", "c"), n, n, 0)
 
 
 def test_the_best_trial_wins_and_the_given_settings_are_the_first(lists: TrainingLists) -> None:
@@ -47,6 +52,14 @@ def test_the_same_seed_tries_the_same(lists: TrainingLists) -> None:
     for one, same in zip(*tried, strict=True):
         assert one["settings"] == same["settings"]
         assert one["ndcg"] == same["ndcg"]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_a_trial_holds_out_its_share_of_the_learners(seed: int) -> None:
+    learnt, validation = parted(drawn(1000), seed)
+    assert not set(learnt.users) & set(validation.users)
+    assert 0.2 < len(validation) / 1000 < 0.3
+    assert 0.05 < NeuralRanker(seed=seed).holds_out(learnt.users).mean() < 0.2
 
 
 def test_time_that_is_over_ends_it(lists: TrainingLists) -> None:
