@@ -63,7 +63,7 @@ def search(
 
     The given settings are tried first. Each trial is judged by NDCG@10 on the lists of users that
     none learns from; one that runs when the time is over counts for nothing. Raises TrainingError
-    where not even the first trial is done by then.
+    where not even the first trial is done by then, or what the first one raised.
     """
     optuna = _optuna()
     if not minutes > 0:
@@ -79,13 +79,18 @@ def search(
                 raise optuna.TrialPruned
 
         ranker = replace(given, **_drawn(trial)) if trial.number else replace(given)
-        ranker.fit(learnt, go_on)
+        try:
+            ranker.fit(learnt, go_on)
+        except TrainingError:
+            if not trial.number:
+                raise
+            raise optuna.TrialPruned from None
         scores = ranker.scores(validation.features, validation.names, validation.filled)
         return ndcg(scores, validation.labels)
 
     sampler = optuna.samplers.TPESampler(seed=settings.seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(judged, n_trials=most, timeout=60 * minutes, catch=(TrainingError,))
+    study.optimize(judged, n_trials=most, timeout=60 * minutes)
     trials = list(_told(study, given))
     done = [trial for trial in trials if trial["ndcg"] is not None]
     if not done or done[0]["number"] != 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recsys import tuning
 from recsys.engine import Engine
 from recsys.evaluation.protocols import windows
 from recsys.features.errors import MissingDependency, SettingsError, TrainingError
@@ -68,6 +69,24 @@ def test_time_that_is_over_ends_it(lists: TrainingLists) -> None:
         search(lists, SETTINGS, minutes=1e-6)
     with pytest.raises(SettingsError, match="minutes must be above 0; got 0"):
         search(lists, SETTINGS, minutes=0)
+
+
+def test_given_settings_that_cannot_learn_say_why(lists: TrainingLists) -> None:
+    pytest.importorskip("optuna")
+    settings = EngineSettings.parse({"ranker": {"epochs": 1, "event_weights": {"cart": 1.0}}})
+    with pytest.raises(TrainingError, match=r"event_weights name \['cart'\], which too few"):
+        search(lists, settings, minutes=5, most=2)
+
+
+def test_a_later_trial_that_cannot_learn_has_no_ndcg(
+    lists: TrainingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps so large that the loss is not finite."""
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(tuning, "_drawn", lambda _: {"learning_rate": 1e30})
+    found = search(lists, SETTINGS, minutes=5, most=3)
+    assert [trial["ndcg"] is None for trial in found.trials] == [False, True, True]
+    assert found.ndcg == found.ndcg_before
 
 
 def test_nothing_of_the_test_is_seen() -> None:
