@@ -102,6 +102,17 @@ def test_nothing_of_the_test_is_seen() -> None:
     np.testing.assert_array_equal(lists.labels, alone.labels)
 
 
+RULES = [
+    {"kind": "pin", "name": "the 'week'\x7f", "items": ["sku-1", "sku-2"], "place": 3},
+    {"kind": "pin", "name": "by number", "items": [7, 8]},
+    {"kind": "boost", "where": 'brand = "O\'Hara" AND price < 20', "factor": 1e-05},
+    {"kind": "cap", "column": "brand", "most": 2},
+    {"kind": "price", "least": 0.5},
+    {"kind": "block", "items": ["{a = 1}"]},
+    {"kind": "new", "share": 0.1, "days": 30.0},
+]
+
+
 def test_settings_survive_toml(tmp_path: Path) -> None:
     settings = EngineSettings.parse(
         {
@@ -110,11 +121,18 @@ def test_settings_survive_toml(tmp_path: Path) -> None:
             "catalog": CATALOG,
             **QUICK,
             "events": {"add to cart": {"weight": 2.5}},
+            "final": {"rules": RULES, "exploration": {"slots": 2}},
         }
     )
     (tmp_path / "engine.toml").write_text(as_toml(settings), encoding="utf8")
     read = EngineSettings.from_toml(tmp_path / "engine.toml")
     assert read.model_dump(mode="json") == settings.model_dump(mode="json")
+
+
+def test_rules_are_inline_tables() -> None:
+    settings = EngineSettings.parse({"final": {"rules": RULES[1:2]}})
+    line = 'rules = [{kind = "pin", name = "by number", items = [7, 8]}]'
+    assert as_toml(settings) == f"[final]\n{line}\n"
 
 
 def test_what_to_install_is_said(lists: TrainingLists, monkeypatch: pytest.MonkeyPatch) -> None:
