@@ -54,6 +54,7 @@ class Final:
             return None
         own = [(cap.values, cap.most) for cap in rules.caps]
         if variants is not None:
+            rules.check_products(variants.groups, catalog.items.ids)
             own.append((variants.groups, 1))
         new = [rule.items for rule in rules.fresh]
         return cls(

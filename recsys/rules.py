@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
@@ -126,6 +127,19 @@ class Rules:
             )
         for rule in self.fresh:
             self._check_fresh(rule, k, slots)
+
+    def check_products(self, groups: Rows, ids: pl.Series) -> None:
+        """Raise SettingsError where two items of one product, its group (items,), are pinned."""
+        first: dict[int, Pinned] = {}
+        for pin in self.pins:
+            group = int(groups[pin.item])
+            other = first.setdefault(group, pin)
+            if group != PAD and other is not pin:
+                of = {self.names[other.rule], self.names[pin.rule]}
+                raise SettingsError(
+                    f"rules {', '.join(sorted(map(repr, of)))} pin {ids[other.item]!r} and "
+                    f"{ids[pin.item]!r}, variants of one product, of which a list shows one"
+                )
 
     def _check_fresh(self, rule: Fresh, k: int, slots: int) -> None:
         need, name = rule.need(k), self.names[rule.rule]

@@ -476,6 +476,36 @@ def test_rules_that_contradict_are_errors(rules: list[dict[str, Any]], said: str
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([{**PIN_A, "items": ["c", "a", "b"]}], "rules 'front' pin 'a' and 'b', variants of one"),
+        (
+            [PIN_A, {"kind": "pin", "items": ["e", "b"], "place": 2}],
+            "rules 'front', 'pin' pin 'a' and 'b', variants of one product, of which a list shows",
+        ),
+    ],
+)
+def test_two_variants_of_a_product_are_not_both_pinned(
+    rules: list[dict[str, Any]], said: str
+) -> None:
+    log = orders({"ann": "abc", "bob": "bcd"})
+    own = {"catalog": {"variant": "brand"}, "final": {"rules": rules}}
+    with pytest.raises(SettingsError, match=said):
+        Engine(ordered_settings(**own)).fit(log, SIX_GOODS)
+    shown = Engine(ordered_settings(**own, fusion={"variants": "all"})).fit(log, SIX_GOODS)
+    assert {"a", "b"} <= set(shown.recommend(["nobody"], k=4)["item_id"])
+
+
+def test_pins_of_items_that_are_no_variants_of_others_agree() -> None:
+    items = SIX_GOODS.with_columns(model=pl.Series([None, None, "m", "m", "n", None]))
+    settings = ordered_settings(
+        catalog={"variant": "model"}, final={"rules": [{**PIN_A, "items": ["a", "b", "c", "e"]}]}
+    )
+    engine = Engine(settings).fit(orders({"ann": "abc", "bob": "bcd"}), items)
+    assert listed(engine.recommend(["nobody"], k=4)) == {"nobody": ["a", "b", "c", "e"]}
+
+
 def test_lots_and_pins_leave_a_place() -> None:
     with pytest.raises(SettingsError, match=r"exploration.slots = 3 and 1 pinned places leave no"):
         contradictions([PIN_A], exploration={"slots": 3})
