@@ -22,6 +22,7 @@ from recsys.final_settings import (
     Price,
     check_places,
 )
+from recsys.policy import Policy
 
 _DAY = 86_400_000_000  # microseconds
 _ROUNDING = 1e-9  # of a share times k, so that .3 of 10 is 3
@@ -111,6 +112,14 @@ class Rules:
         for boost in self.boosts:
             total[boost.items] += np.float32(boost.added)
         return total
+
+    def narrowed(self, policy: Policy) -> Policy:
+        """What blocks and price bands leave of it; raises DataError where that is no item."""
+        narrowed = policy.within(self.offered)
+        if not narrowed.mask.any():
+            why = "unavailable or left out by rules" if self.names else "unavailable"
+            raise DataError(f"no item may be offered: all {len(self.offered):,} are {why}")
+        return narrowed
 
     def check(self, k: int, slots: int) -> None:
         """Raise SettingsError where lists of `k`, `slots` of them by lot, cannot keep the rules."""

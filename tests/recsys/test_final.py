@@ -18,7 +18,7 @@ from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import windows
 from recsys.export import export
 from recsys.features.arrays import PAD
-from recsys.features.errors import SettingsError
+from recsys.features.errors import DataError, SettingsError
 from recsys.settings import EngineSettings, EvaluationSettings
 from recsys.tables import Asked
 from tests.shops import (
@@ -517,6 +517,18 @@ def test_diversity_needs_something_to_go_by() -> None:
     bare = ordered_settings(final={"diversity": {"method": "mmr"}})
     with pytest.raises(SettingsError, match="needs vectors of text or categories"):
         Engine(bare).fit(orders({"ann": "abc", "bob": "bcd"}))
+
+
+def test_rules_that_leave_only_what_is_out_of_stock_are_errors() -> None:
+    items = SIX_GOODS.with_columns(stock=pl.Series([1, 1, 1, 1, 0, 0]))
+    own = {"catalog": {"price": "price", "available": "stock"}}
+    log = orders({"ann": "abc", "bob": "bcd"})
+    dear = {"rules": [{"kind": "price", "least": 5.0}]}
+    said = "no item may be offered: all 6 are unavailable or left out by rules"
+    with pytest.raises(DataError, match=said):
+        Engine(ordered_settings(**own)).fit(log, items).with_final(dear)
+    with pytest.raises(DataError, match=said):
+        Engine(ordered_settings(**own, final=dear)).fit(log, items)
 
 
 def test_a_rule_that_holds_of_nothing_is_noted() -> None:
