@@ -80,7 +80,7 @@ class Final:
     def keys(self, ids: pl.Series, now: Array) -> Array:
         """(b,) uint64: what the lots of each query hang on, its id, the moment and the seed."""
         if ids.dtype.is_integer():
-            ids = ids.cast(pl.Int64)
+            ids = ids.cast(pl.Int64, wrap_numerical=True)  # one id, one hash, of whatever width
         own = ids.hash(self.settings.exploration.seed).to_numpy()
         return exploration.mixed(own ^ exploration.mixed(now.astype(np.uint64)))
 

@@ -270,6 +270,24 @@ def test_lots_are_the_same_for_the_same_user_and_seed() -> None:
     assert listed(other) != listed(lists)
 
 
+def test_lots_hang_on_the_number_not_on_its_type() -> None:
+    final = with_final(LOTS).learnt.fitted.final
+    assert final is not None
+    now = np.zeros(3, np.int64)
+    types = (pl.Int8, pl.UInt8, pl.Int32, pl.Int64, pl.UInt64)
+    keys = [final.keys(pl.Series([1, 2, 3], dtype=each), now).tolist() for each in types]
+    assert keys == [keys[0]] * len(types)
+
+
+def test_lots_for_ids_above_those_of_int64() -> None:
+    ids = [2**63 - 1, 2**63, 2**64 - 1]
+    log = orders(dict(zip(ids, ("abc", "bcd", "ace"), strict=True)))
+    log = log.with_columns(pl.col("user_id").cast(pl.UInt64))
+    engine = Engine(ordered_settings(final=LOTS)).fit(log)
+    lists = engine.recommend(pl.Series(ids, dtype=pl.UInt64), k=5)
+    assert lists["user_id"].unique().sort().to_list() == ids
+
+
 def test_places_by_lot_are_the_last_and_say_so() -> None:
     lists = with_final(LOTS).recommend([*users(), "nobody"], k=8)
     by_lot = pl.col("rank") > 5
