@@ -7,7 +7,7 @@ from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.threads import over_rows
-from recsys.ranking.rules import Caps, count
+from recsys.ranking.rules import Caps, take
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ def lots(items: Rows, able: Mask, columns: Rows, caps: Caps, slots: int, depth: 
         columns,
         caps.values,
         caps.most,
-        caps.width,
         slots,
         depth,
         dealt,
@@ -116,62 +115,62 @@ def _deal(
     columns: Array,
     values: Array,
     most: Array,
-    width: int,
     slots: int,
     depth: int,
     dealt: Array,
 ) -> None:
-    used = np.zeros((len(most), width), np.int64)  # by the list, and by lots that hold the value
-    holding = np.zeros((len(most), width), np.int64)  # a bit for each such lot
+    places = columns.shape[1] + items.shape[1]
+    taken = np.empty((len(most), places), values.dtype)  # by the list, and by lots behind it
+    lots = np.empty(places, np.int64)  # PAD for what is on the list
     for row in range(start, stop):
         own = items[row]
         on = np.zeros(len(own), np.bool_)
+        n = 0
         for column in columns[row]:
             if column != PAD:
                 on[column] = True
-                count(own[column], values, used, 1)
+                lots[n] = PAD
+                n = take(own[column], values, taken, n)
         sizes = np.zeros(slots, np.int64)
         for i in range(len(own)):
             if sizes.sum() == depth:
                 break
             if own[i] == PAD or on[i] or not able[row, i]:
                 continue
-            lot = _smallest(own[i], sizes, values, most, used, holding)
+            lot = _smallest(own[i], sizes, values, most, taken, lots[:n])
             if lot != PAD:
                 dealt[row, i] = lot
                 sizes[lot] += 1
-                _hold(own[i], lot, values, used, holding)
-        for i in range(len(own)):
-            if on[i] or dealt[row, i] != PAD:
-                for cap in range(len(most)):
-                    if values[cap, own[i]] != PAD:
-                        used[cap, values[cap, own[i]]] = 0
-                        holding[cap, values[cap, own[i]]] = 0
+                lots[n] = lot
+                n = take(own[i], values, taken, n)
 
 
 @njit(nogil=True, cache=True)
 def _smallest(
-    item: int, sizes: Array, values: Array, most: Array, used: Array, holding: Array
+    item: int, sizes: Array, values: Array, most: Array, taken: Array, lots: Array
 ) -> int:
-    """The lot that holds fewest of those that may hold the item too, PAD where none may."""
+    """The lot that holds fewest of those that may hold the item too, PAD where none may.
+
+    `taken` (c, places) are the values of what is on the list or in `lots` (n,).
+    """
+    barred = 0  # a bit for each lot
+    for cap in range(len(most)):
+        value = values[cap, item]
+        if value == PAD:
+            continue
+        used, holding = 0, 0  # by the list and by lots that hold the value; a bit for each of these
+        for place in range(len(lots)):
+            if taken[cap, place] != value:
+                continue
+            if lots[place] == PAD:
+                used += 1
+            elif not holding >> lots[place] & 1:
+                used += 1
+                holding |= 1 << lots[place]
+        if used >= most[cap]:
+            barred |= ~holding
     best = PAD
     for lot in range(len(sizes)):
-        if best != PAD and sizes[lot] >= sizes[best]:
-            continue
-        fits = True
-        for cap in range(len(most)):
-            value = values[cap, item]
-            if value != PAD and not holding[cap, value] >> lot & 1:
-                fits = fits and used[cap, value] < most[cap]
-        if fits:
+        if not barred >> lot & 1 and (best == PAD or sizes[lot] < sizes[best]):
             best = lot
     return best
-
-
-@njit(nogil=True, cache=True)
-def _hold(item: int, lot: int, values: Array, used: Array, holding: Array) -> None:
-    for cap in range(len(values)):
-        value = values[cap, item]
-        if value != PAD and not holding[cap, value] >> lot & 1:
-            holding[cap, value] |= 1 << lot
-            used[cap, value] += 1

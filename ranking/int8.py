@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from torch import nn
@@ -24,8 +24,8 @@ _SHARE = 0.999  # of the values that static steps reach; what lies beyond is cut
 class Int8Scorer:
     """Layers of int8 weights with one step per output, a last layer of float32.
 
-    "static" inputs of a layer have steps learnt from lists, one per feature and one per hidden
-    layer; "dynamic" ones have those of the candidate's own largest input (Jacob et al. 2018).
+    Static inputs of a layer have steps learnt from lists, one per feature and one per hidden layer;
+    dynamic ones have those of the candidate's own largest input (Jacob et al. 2018).
     """
 
     mean: Floats  # (f,)
@@ -39,19 +39,18 @@ class Int8Scorer:
     last_bias: Floats  # (outputs,)
 
     @classmethod
-    def of(
-        cls, network: ListNetwork, kind: Literal["static", "dynamic"], features: Floats
-    ) -> "Int8Scorer":
-        """A network rounded; static steps are learnt from features (n, f)."""
+    def of(cls, network: ListNetwork, features: Floats | None = None) -> "Int8Scorer":
+        """A network rounded; steps are learnt from features (n, f), or dynamic without them."""
         linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
         mean, scale = network.mean.cpu().numpy(), network.scale.cpu().numpy()
-        inputs = (features - mean) * scale
         peaks = np.zeros(len(linear) - 1, np.float32)
         matrices = [layer.weight.detach().cpu().numpy().T for layer in linear]
         biases = [layer.bias.detach().cpu().numpy() for layer in linear]
-        if kind == "static":
-            reach = np.quantile(np.abs(inputs), _SHARE, axis=0).astype(np.float32)
-            reach = np.where(reach > 0, reach, np.abs(inputs).max(axis=0)) + 1e-12
+        if features is not None:
+            inputs = (features - mean) * scale
+            sizes = np.abs(inputs)
+            reach = np.quantile(sizes, _SHARE, axis=0).astype(np.float32)
+            reach = np.where(reach > 0, reach, sizes.max(axis=0)) + 1e-12
             scale, matrices[0] = scale / reach, matrices[0] * reach[:, None]
             peaks = _peaks(inputs / reach, matrices, biases)
         rounded = [_rounded(matrix) for matrix in matrices[:-1]]

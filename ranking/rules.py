@@ -16,14 +16,13 @@ class Caps:
 
     values: Rows  # (c, items) PAD: no value, and no cap
     most: Array  # (c,)
-    width: int  # values of the column that has the most
 
     @classmethod
     def of(cls, caps: Sequence[tuple[Rows, int]], items: int) -> "Caps":
         """Of columns (items,) of codes, each with the most of one value."""
         values = np.array([codes for codes, _ in caps], np.int32).reshape(len(caps), items)
         most = np.array([most for _, most in caps], np.int64)
-        return cls(values, most, int(values.max(initial=PAD)) + 1)
+        return cls(values, most)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ def filled(items: Rows, pinned: Rows, caps: Caps, least: Least, free: int = 0) -
         pinned,
         caps.values,
         caps.most,
-        caps.width,
         least.marked,
         least.need,
         free,
@@ -77,21 +75,30 @@ def filled(items: Rows, pinned: Rows, caps: Caps, least: Least, free: int = 0) -
 
 
 @njit(nogil=True, cache=True)
-def full_cap(item: int, values: Array, most: Array, used: Array) -> int:
-    """The first cap that has no room for the item, PAD where there is none; `used` (c, values)."""
+def full_cap(item: int, values: Array, most: Array, taken: Array, n: int) -> int:
+    """The first cap that has no room for the item, PAD where there is none.
+
+    `taken` (c, places) are the values of the n items on the list: a list is short, while of values
+    there may be as many as items.
+    """
     for cap in range(len(most)):
         value = values[cap, item]
-        if value != PAD and used[cap, value] >= most[cap]:
+        if value == PAD:
+            continue
+        used = 0
+        for place in range(n):
+            used += taken[cap, place] == value
+        if used >= most[cap]:
             return cap
     return PAD
 
 
 @njit(nogil=True, cache=True)
-def count(item: int, values: Array, used: Array, by: int) -> None:
-    """Add `by` to what is used of each value of the item."""
+def take(item: int, values: Array, taken: Array, n: int) -> int:
+    """Put the values of an item behind those of n others; there are n + 1 then."""
     for cap in range(len(values)):
-        if values[cap, item] != PAD:
-            used[cap, values[cap, item]] += by
+        taken[cap, n] = values[cap, item]
+    return n + 1
 
 
 @njit(nogil=True, cache=True)
@@ -102,7 +109,6 @@ def _fill(
     pinned: Array,
     values: Array,
     most: Array,
-    width: int,
     marked: Array,
     need: Array,
     free: int,
@@ -111,30 +117,29 @@ def _fill(
     pulled: Array,
     short: Array,
 ) -> None:
-    used = np.zeros((len(most), width), np.int64)
+    taken = np.empty((len(most), pinned.shape[1]), values.dtype)
     nothing = np.zeros_like(need)
     for row in range(start, stop):
         own, pins = items[row], pinned[row]
         on = np.zeros(len(own), np.bool_)
-        room = -free
+        n, room = 0, -free
         for place in range(len(pins)):
             if pins[place] == PAD:
                 room += 1
             else:
                 on[pins[place]] = True
-                count(own[pins[place]], values, used, 1)
+                n = take(own[pins[place]], values, taken, n)
         fixed = on.copy()
-        _choose(own, room, values, most, used, marked, nothing, on, held[row], pulled[row])
+        _choose(own, room, values, most, taken, n, marked, nothing, on, held[row], pulled[row])
         if _lacks(own, on, marked, need):
             plain = on.copy()
-            _forget(own, on, fixed, values, used)
+            on[:] = fixed
             held[row] = PAD
-            _choose(own, room, values, most, used, marked, need, on, held[row], pulled[row])
+            _choose(own, room, values, most, taken, n, marked, need, on, held[row], pulled[row])
             pulled[row][plain] = PAD  # would have been there anyhow
         for kind in range(len(need)):
             short[row, kind] = _of_kind(own, on, marked[kind]) < need[kind]
         _place(on, fixed, pins, free, columns[row])
-        _forget(own, on, np.zeros_like(on), values, used)
 
 
 @njit(nogil=True, cache=True)
@@ -143,14 +148,18 @@ def _choose(
     room: int,
     values: Array,
     most: Array,
-    used: Array,
+    taken: Array,
+    n: int,
     marked: Array,
     need: Array,
     on: Array,
     held: Array,
     pulled: Array,
 ) -> None:
-    """Mark in `on` up to `room` more candidates: first what each kind needs, then in order."""
+    """Mark in `on` up to `room` more candidates: first what each kind needs, then in order.
+
+    Values of the n items that are on the list stand in `taken`; those of the others follow them.
+    """
     for kind in range(len(need)):
         have = _of_kind(own, on, marked[kind])
         for i in range(len(own)):
@@ -158,10 +167,10 @@ def _choose(
                 break
             if own[i] == PAD or on[i] or not marked[kind, own[i]]:
                 continue
-            if full_cap(own[i], values, most, used) == PAD:
+            if full_cap(own[i], values, most, taken, n) == PAD:
                 on[i] = True
                 pulled[i] = kind
-                count(own[i], values, used, 1)
+                n = take(own[i], values, taken, n)
                 have += 1
                 room -= 1
     for i in range(len(own)):
@@ -169,10 +178,10 @@ def _choose(
             break
         if own[i] == PAD or on[i]:
             continue
-        held[i] = full_cap(own[i], values, most, used)
+        held[i] = full_cap(own[i], values, most, taken, n)
         if held[i] == PAD:
             on[i] = True
-            count(own[i], values, used, 1)
+            n = take(own[i], values, taken, n)
             room -= 1
 
 
@@ -191,15 +200,6 @@ def _lacks(own: Array, on: Array, marked: Array, need: Array) -> bool:
     for kind in range(len(need)):
         lacking += max(need[kind] - _of_kind(own, on, marked[kind]), 0)
     return lacking > 0
-
-
-@njit(nogil=True, cache=True)
-def _forget(own: Array, on: Array, kept: Array, values: Array, used: Array) -> None:
-    """Take off the list whatever is not among the `kept`."""
-    for i in range(len(own)):
-        if on[i] and not kept[i]:
-            on[i] = False
-            count(own[i], values, used, -1)
 
 
 @njit(nogil=True, cache=True)

@@ -308,7 +308,8 @@ class Engine:
     def with_final(self, final: FinalSettings | Mapping[str, Any]) -> Self:
         """This engine with other rules for its lists; nothing is learnt anew, and this one stays.
 
-        Raises SettingsError where rules contradict or do not suit the catalogue.
+        Raises SettingsError where rules contradict or do not suit the catalogue, and DataError
+        where they leave no item to offer.
         """
         own = final if isinstance(final, FinalSettings) else FinalSettings.parse(final, "final")
         engine = type(self)(self.settings.model_copy(update={"final": own}))
@@ -343,11 +344,7 @@ class Engine:
         rules = Rules.of(settings.final.rules, catalog, log)
         catalog = _embedded(catalog, settings, progress)
         policy = Policy.of(catalog.available(), log.events, self.settings.events)
-        policy = policy.within(rules.offered)
-        if not policy.mask.any():
-            why = "unavailable or left out by rules" if rules.names else "unavailable"
-            raise DataError(f"no item may be offered: all {len(catalog):,} are {why}")
-        return Fitting(settings, catalog, policy, progress), rules, chosen
+        return Fitting(settings, catalog, rules.narrowed(policy), progress), rules, chosen
 
     def _final(self, rules: Rules, catalog: Catalog) -> Final | None:
         once = shown_once(catalog, make_fusion(self.settings))

@@ -54,6 +54,7 @@ class Final:
             return None
         own = [(cap.values, cap.most) for cap in rules.caps]
         if variants is not None:
+            rules.check_products(variants.groups, catalog.items.ids)
             own.append((variants.groups, 1))
         new = [rule.items for rule in rules.fresh]
         return cls(
@@ -79,7 +80,7 @@ class Final:
     def keys(self, ids: pl.Series, now: Array) -> Array:
         """(b,) uint64: what the lots of each query hang on, its id, the moment and the seed."""
         if ids.dtype.is_integer():
-            ids = ids.cast(pl.Int64)
+            ids = ids.cast(pl.Int64, wrap_numerical=True)  # one id, one hash, of whatever width
         own = ids.hash(self.settings.exploration.seed).to_numpy()
         return exploration.mixed(own ^ exploration.mixed(now.astype(np.uint64)))
 

@@ -58,13 +58,15 @@ class Learnt:
     def with_final(self, settings: EngineSettings) -> tuple[Self, tuple[str, ...]]:
         """The same under the rules of these settings, and what there is to say of them.
 
-        Raises SettingsError where they contradict or do not suit the catalogue.
+        Raises SettingsError where they contradict or do not suit the catalogue, and DataError where
+        they leave no item to offer.
         """
         log, catalog, fitted = self.log, self.catalog, self.fitted
         rules = Rules.of(settings.final.rules, catalog, log)
-        policy = Policy.of(catalog.available(), log.events, settings.events).within(rules.offered)
+        policy = Policy.of(catalog.available(), log.events, settings.events)
         final = Final.of(settings.final, rules, catalog, fitted.variants)
-        return replace(self, policy=policy, fitted=replace(fitted, final=final)), rules.notes
+        own = replace(fitted, final=final)
+        return replace(self, policy=rules.narrowed(policy), fitted=own), rules.notes
 
     @classmethod
     def load(cls, folder: Path) -> tuple[Self, EngineSettings, list[str]]:

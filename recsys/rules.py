@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
@@ -21,6 +22,7 @@ from recsys.final_settings import (
     Price,
     check_places,
 )
+from recsys.policy import Policy
 
 _DAY = 86_400_000_000  # microseconds
 _ROUNDING = 1e-9  # of a share times k, so that .3 of 10 is 3
@@ -111,6 +113,14 @@ class Rules:
             total[boost.items] += np.float32(boost.added)
         return total
 
+    def narrowed(self, policy: Policy) -> Policy:
+        """What blocks and price bands leave of it; raises DataError where that is no item."""
+        narrowed = policy.within(self.offered)
+        if not narrowed.mask.any():
+            why = "unavailable or left out by rules" if self.names else "unavailable"
+            raise DataError(f"no item may be offered: all {len(self.offered):,} are {why}")
+        return narrowed
+
     def check(self, k: int, slots: int) -> None:
         """Raise SettingsError where lists of `k`, `slots` of them by lot, cannot keep the rules."""
         for pin in self.pins:
@@ -126,6 +136,19 @@ class Rules:
             )
         for rule in self.fresh:
             self._check_fresh(rule, k, slots)
+
+    def check_products(self, groups: Rows, ids: pl.Series) -> None:
+        """Raise SettingsError where two items of one product, its group (items,), are pinned."""
+        first: dict[int, Pinned] = {}
+        for pin in self.pins:
+            group = int(groups[pin.item])
+            other = first.setdefault(group, pin)
+            if group != PAD and other is not pin:
+                of = {self.names[other.rule], self.names[pin.rule]}
+                raise SettingsError(
+                    f"rules {', '.join(sorted(map(repr, of)))} pin {ids[other.item]!r} and "
+                    f"{ids[pin.item]!r}, variants of one product, of which a list shows one"
+                )
 
     def _check_fresh(self, rule: Fresh, k: int, slots: int) -> None:
         need, name = rule.need(k), self.names[rule.rule]

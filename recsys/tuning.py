@@ -63,13 +63,13 @@ def search(
 
     The given settings are tried first. Each trial is judged by NDCG@10 on the lists of users that
     none learns from; one that runs when the time is over counts for nothing. Raises TrainingError
-    where not even the first trial is done by then.
+    where not even the first trial is done by then, or what the first one raised.
     """
     optuna = _optuna()
     if not minutes > 0:
         raise SettingsError(f"minutes must be above 0; got {minutes}")
     given = replace(make_ranker(settings), checkpoint=None, compression="none")
-    learnt, validation = _parted(lists, settings.seed)
+    learnt, validation = parted(lists, given.seed)
     end = time.monotonic() + 60 * minutes
 
     def judged(trial: Any) -> float:
@@ -79,13 +79,18 @@ def search(
                 raise optuna.TrialPruned
 
         ranker = replace(given, **_drawn(trial)) if trial.number else replace(given)
-        ranker.fit(learnt, go_on)
+        try:
+            ranker.fit(learnt, go_on)
+        except TrainingError:
+            if not trial.number:
+                raise
+            raise optuna.TrialPruned from None
         scores = ranker.scores(validation.features, validation.names, validation.filled)
         return ndcg(scores, validation.labels)
 
     sampler = optuna.samplers.TPESampler(seed=settings.seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(judged, n_trials=most, timeout=60 * minutes, catch=(TrainingError,))
+    study.optimize(judged, n_trials=most, timeout=60 * minutes)
     trials = list(_told(study, given))
     done = [trial for trial in trials if trial["ndcg"] is not None]
     if not done or done[0]["number"] != 1:
@@ -94,11 +99,15 @@ def search(
     return Search(best["settings"], best["ndcg"], done[0]["ndcg"], trials)
 
 
-def _parted(lists: TrainingLists, seed: int) -> tuple[TrainingLists, TrainingLists]:
-    """Lists to learn from, and those of the users of the validation."""
+def parted(lists: TrainingLists, seed: int) -> tuple[TrainingLists, TrainingLists]:
+    """Lists to learn from, and those of the users of the validation.
+
+    They are drawn by a lottery of their own: in that of the rankers with this seed the learners
+    would be those with high numbers, of whom a ranker holds out those with low ones.
+    """
     if len(lists) < 3:
         raise TrainingError(f"at least 3 lists are needed to choose settings by; got {len(lists)}")
-    learnt, validation = held_out(lists, NeuralRanker(held_out=_VALIDATION, seed=seed))
+    learnt, validation = held_out(lists, NeuralRanker(held_out=_VALIDATION, seed=seed + 1))
     return lists.take(learnt), lists.take(validation)
 
 

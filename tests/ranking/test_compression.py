@@ -9,7 +9,8 @@ import torch
 
 from recsys.evaluation import metrics
 from recsys.features.errors import QualityError, SettingsError
-from recsys.ranking.compression import METHODS, compress, compressed, ndcg
+from recsys.ranking import compression
+from recsys.ranking.compression import METHODS, compress, compressed, ndcg, some_candidates
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork
 from recsys.ranking.neural import NeuralRanker, order
@@ -151,6 +152,20 @@ def test_scores_that_tell_nothing_apart_are_worth_nothing() -> None:
     lists = drawn(40)
     scores = np.where(lists.filled, np.float32(1), np.float32(-np.inf))
     assert ndcg(scores, lists.labels) == 0
+
+
+def test_steps_are_learnt_from_so_many_candidates_at_the_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists, places = drawn(40), np.arange(5, 35)
+    every = lists.features[places][lists.filled[places]]
+    np.testing.assert_array_equal(some_candidates(lists, places, seed=0), every)
+    monkeypatch.setattr(compression, "MOST_MEASURED", 100)
+    some = some_candidates(lists, places, seed=0)
+    assert len({tuple(row) for row in some}) == len(some) == 100
+    assert {tuple(row) for row in some} <= {tuple(row) for row in every}
+    np.testing.assert_array_equal(some_candidates(lists, places, seed=0), some)
+    assert (some_candidates(lists, places, seed=1) != some).any()
 
 
 def test_an_unknown_method_is_named() -> None:

@@ -43,6 +43,13 @@ def test_lots_never_pass_a_cap_together() -> None:
     assert dealt(items, [0], caps, 2).tolist() == [[PAD, 0, 1, 0, 1, 1, 0, 0]]
 
 
+def test_there_may_be_more_values_than_memory_has_room_for() -> None:
+    most = 2**31 - 1
+    caps = Caps.of([(np.array([0, most, most, most, 0, 5, 5, PAD], np.int32), 1)], 8)
+    items = np.arange(8, dtype=np.int32)[None]
+    assert dealt(items, [0], caps, 2).tolist() == [[PAD, 0, 0, 0, PAD, 1, 1, 1]]
+
+
 @given(st.integers(0, 10_000), st.integers(1, 4), st.tuples(st.integers(1, 3), st.integers(1, 3)))
 def test_no_draw_of_all_lots_passes_a_cap(seed: int, slots: int, most: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def test_the_kernel_does_what_numpy_does(
     features: int, hidden: tuple[int, ...], n: int, static: bool
 ) -> None:
     made = network(features, hidden)
-    scorer = Int8Scorer.of(made, "static" if static else "dynamic", inputs(made, 200, seed=1))
+    scorer = Int8Scorer.of(made, inputs(made, 200, seed=1) if static else None)
     asked = inputs(made, n)
     scores = scorer(asked)
     assert scores.shape == (n, 1)
@@ -62,10 +62,10 @@ def test_the_kernel_does_what_numpy_does(
     np.testing.assert_allclose(scores, by_numpy(scorer, asked), atol=0.02)
 
 
-@pytest.mark.parametrize("kind", ["static", "dynamic"])
-def test_it_is_near_the_network(kind: str) -> None:
+@pytest.mark.parametrize("static", [True, False])
+def test_it_is_near_the_network(static: bool) -> None:
     made = network(40, (64, 32))
-    scorer = Int8Scorer.of(made, kind, inputs(made, 4000, seed=1))
+    scorer = Int8Scorer.of(made, inputs(made, 4000, seed=1) if static else None)
     asked = inputs(made, 2000)
     with torch.no_grad():
         expected = made(torch.from_numpy(asked)).numpy()
@@ -76,14 +76,14 @@ def test_it_is_near_the_network(kind: str) -> None:
 def test_a_network_without_hidden_layers_is_not_rounded() -> None:
     made = network(7, ())
     asked = inputs(made, 50)
-    scores = Int8Scorer.of(made, "static", asked)(asked)[:, 0]
+    scores = Int8Scorer.of(made, asked)(asked)[:, 0]
     expected = made(torch.from_numpy(asked)).detach().numpy()
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_weights_take_a_byte_each() -> None:
     made = network(60, (64, 32))
-    scorer = Int8Scorer.of(made, "static", inputs(made, 100))
+    scorer = Int8Scorer.of(made, inputs(made, 100))
     assert scorer.weights.dtype == np.int8
     assert scorer.weights.nbytes == 60 * 64 + 64 * 32
 
@@ -92,7 +92,7 @@ def test_constant_features_of_lists_bring_nothing_in() -> None:
     made = network(5, (8,))
     lists = inputs(made, 100)
     made.scale[2] = 0
-    scorer = Int8Scorer.of(made, "static", lists)
+    scorer = Int8Scorer.of(made, lists)
     asked = np.zeros((1, 5), np.float32)
     other = asked.copy()
     other[0, 2] = 1e6
@@ -104,7 +104,7 @@ def test_constant_features_of_lists_bring_nothing_in() -> None:
 def test_a_row_of_zeros_has_a_score() -> None:
     made = network(3, (4,))
     made.mean.zero_()
-    scorer = Int8Scorer.of(made, "dynamic", inputs(made, 10))
+    scorer = Int8Scorer.of(made)
     assert np.isfinite(scorer(np.zeros((1, 3), np.float32)).item())
 
 
@@ -113,14 +113,14 @@ def test_a_row_that_is_not_finite_has_no_score(value: float) -> None:
     made = network(5, (4,))
     asked = inputs(made, 3)
     asked[1, 2] = value
-    scores = Int8Scorer.of(made, "static", inputs(made, 10))(asked)[:, 0]
+    scores = Int8Scorer.of(made, inputs(made, 10))(asked)[:, 0]
     assert np.isfinite(scores).tolist() == [True, False, True]
 
 
 def test_saved_and_loaded_it_scores_the_same(tmp_path: Path) -> None:
     made = network(9, (33, 5))
     asked = inputs(made, 20)
-    scorer = Int8Scorer.of(made, "static", inputs(made, 100))
+    scorer = Int8Scorer.of(made, inputs(made, 100))
     scorer.save(tmp_path)
     np.testing.assert_array_equal(Int8Scorer.load(tmp_path)(asked), scorer(asked))
 

@@ -72,6 +72,12 @@ def test_too_few_of_a_kind_is_said() -> None:
     assert full.short.tolist() == [[False, True]]
 
 
+def test_there_may_be_more_values_than_memory_has_room_for() -> None:
+    values = np.array([2**31 - 1] * 4 + [5] * 4 + [PAD] * 4, np.int32)
+    full = filled(lists([0, 1, 4, 8, 9]), unpinned(1, 3), Caps.of([(values, 1)], ITEMS), NO_LEAST)
+    assert full.columns.tolist() == [[0, 2, 3]]
+
+
 orders = st.permutations(range(ITEMS)).map(lambda own: own[:9])
 requests = st.tuples(st.integers(1, 7), st.integers(0, 3), st.integers(1, 3), st.integers(1, 3))
 

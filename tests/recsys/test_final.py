@@ -18,7 +18,7 @@ from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import windows
 from recsys.export import export
 from recsys.features.arrays import PAD
-from recsys.features.errors import SettingsError
+from recsys.features.errors import DataError, SettingsError
 from recsys.settings import EngineSettings, EvaluationSettings
 from recsys.tables import Asked
 from tests.shops import (
@@ -270,6 +270,24 @@ def test_lots_are_the_same_for_the_same_user_and_seed() -> None:
     assert listed(other) != listed(lists)
 
 
+def test_lots_hang_on_the_number_not_on_its_type() -> None:
+    final = with_final(LOTS).learnt.fitted.final
+    assert final is not None
+    now = np.zeros(3, np.int64)
+    types = (pl.Int8, pl.UInt8, pl.Int32, pl.Int64, pl.UInt64)
+    keys = [final.keys(pl.Series([1, 2, 3], dtype=each), now).tolist() for each in types]
+    assert keys == [keys[0]] * len(types)
+
+
+def test_lots_for_ids_above_those_of_int64() -> None:
+    ids = [2**63 - 1, 2**63, 2**64 - 1]
+    log = orders(dict(zip(ids, ("abc", "bcd", "ace"), strict=True)))
+    log = log.with_columns(pl.col("user_id").cast(pl.UInt64))
+    engine = Engine(ordered_settings(final=LOTS)).fit(log)
+    lists = engine.recommend(pl.Series(ids, dtype=pl.UInt64), k=5)
+    assert lists["user_id"].unique().sort().to_list() == ids
+
+
 def test_places_by_lot_are_the_last_and_say_so() -> None:
     lists = with_final(LOTS).recommend([*users(), "nobody"], k=8)
     by_lot = pl.col("rank") > 5
@@ -476,6 +494,36 @@ def test_rules_that_contradict_are_errors(rules: list[dict[str, Any]], said: str
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([{**PIN_A, "items": ["c", "a", "b"]}], "rules 'front' pin 'a' and 'b', variants of one"),
+        (
+            [PIN_A, {"kind": "pin", "items": ["e", "b"], "place": 2}],
+            "rules 'front', 'pin' pin 'a' and 'b', variants of one product, of which a list shows",
+        ),
+    ],
+)
+def test_two_variants_of_a_product_are_not_both_pinned(
+    rules: list[dict[str, Any]], said: str
+) -> None:
+    log = orders({"ann": "abc", "bob": "bcd"})
+    own = {"catalog": {"variant": "brand"}, "final": {"rules": rules}}
+    with pytest.raises(SettingsError, match=said):
+        Engine(ordered_settings(**own)).fit(log, SIX_GOODS)
+    shown = Engine(ordered_settings(**own, fusion={"variants": "all"})).fit(log, SIX_GOODS)
+    assert {"a", "b"} <= set(shown.recommend(["nobody"], k=4)["item_id"])
+
+
+def test_pins_of_items_that_are_no_variants_of_others_agree() -> None:
+    items = SIX_GOODS.with_columns(model=pl.Series([None, None, "m", "m", "n", None]))
+    settings = ordered_settings(
+        catalog={"variant": "model"}, final={"rules": [{**PIN_A, "items": ["a", "b", "c", "e"]}]}
+    )
+    engine = Engine(settings).fit(orders({"ann": "abc", "bob": "bcd"}), items)
+    assert listed(engine.recommend(["nobody"], k=4)) == {"nobody": ["a", "b", "c", "e"]}
+
+
 def test_lots_and_pins_leave_a_place() -> None:
     with pytest.raises(SettingsError, match=r"exploration.slots = 3 and 1 pinned places leave no"):
         contradictions([PIN_A], exploration={"slots": 3})
@@ -487,6 +535,18 @@ def test_diversity_needs_something_to_go_by() -> None:
     bare = ordered_settings(final={"diversity": {"method": "mmr"}})
     with pytest.raises(SettingsError, match="needs vectors of text or categories"):
         Engine(bare).fit(orders({"ann": "abc", "bob": "bcd"}))
+
+
+def test_rules_that_leave_only_what_is_out_of_stock_are_errors() -> None:
+    items = SIX_GOODS.with_columns(stock=pl.Series([1, 1, 1, 1, 0, 0]))
+    own = {"catalog": {"price": "price", "available": "stock"}}
+    log = orders({"ann": "abc", "bob": "bcd"})
+    dear = {"rules": [{"kind": "price", "least": 5.0}]}
+    said = "no item may be offered: all 6 are unavailable or left out by rules"
+    with pytest.raises(DataError, match=said):
+        Engine(ordered_settings(**own)).fit(log, items).with_final(dear)
+    with pytest.raises(DataError, match=said):
+        Engine(ordered_settings(**own, final=dear)).fit(log, items)
 
 
 def test_a_rule_that_holds_of_nothing_is_noted() -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recsys import tuning
 from recsys.engine import Engine
 from recsys.evaluation.protocols import windows
 from recsys.features.errors import MissingDependency, SettingsError, TrainingError
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.neural import NeuralRanker
 from recsys.settings import EngineSettings
 from recsys.toml import as_toml
-from recsys.tuning import lists_of_the_past, search
+from recsys.tuning import lists_of_the_past, parted, search
 from tests.shops import CATALOG, LOG, QUICK, quick_settings, small_shop
 
 SETTINGS = EngineSettings.parse({"ranker": {"hidden": (8,), "epochs": 2}, "device": "cpu"})
@@ -19,12 +21,16 @@ SETTINGS = EngineSettings.parse({"ranker": {"hidden": (8,), "epochs": 2}, "devic
 
 @pytest.fixture(scope="module")
 def lists() -> TrainingLists:
+    return drawn(80)
+
+
+def drawn(n: int) -> TrainingLists:
     """The candidate with the largest first feature was chosen."""
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(80, 6, 3)).astype(np.float32)
+    features = rng.normal(size=(n, 6, 3)).astype(np.float32)
     best = features[:, :, 0] == features[:, :, 0].max(axis=1, keepdims=True)
-    users, labels = np.arange(80, dtype=np.int32), best.astype(np.float32)
-    return TrainingLists(features, labels, labels >= 0, users, ("a", "b", "c"), 80, 80, 0)
+    users, labels = np.arange(n, dtype=np.int32), best.astype(np.float32)
+    return TrainingLists(features, labels, labels >= 0, users, ("a", "b", "c"), n, n, 0)
 
 
 def test_the_best_trial_wins_and_the_given_settings_are_the_first(lists: TrainingLists) -> None:
@@ -49,12 +55,38 @@ def test_the_same_seed_tries_the_same(lists: TrainingLists) -> None:
         assert one["ndcg"] == same["ndcg"]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_a_trial_holds_out_its_share_of_the_learners(seed: int) -> None:
+    learnt, validation = parted(drawn(1000), seed)
+    assert not set(learnt.users) & set(validation.users)
+    assert 0.2 < len(validation) / 1000 < 0.3
+    assert 0.05 < NeuralRanker(seed=seed).holds_out(learnt.users).mean() < 0.2
+
+
 def test_time_that_is_over_ends_it(lists: TrainingLists) -> None:
     pytest.importorskip("optuna")
     with pytest.raises(TrainingError, match="were not tried to the end in 1e-06 minutes"):
         search(lists, SETTINGS, minutes=1e-6)
     with pytest.raises(SettingsError, match="minutes must be above 0; got 0"):
         search(lists, SETTINGS, minutes=0)
+
+
+def test_given_settings_that_cannot_learn_say_why(lists: TrainingLists) -> None:
+    pytest.importorskip("optuna")
+    settings = EngineSettings.parse({"ranker": {"epochs": 1, "event_weights": {"cart": 1.0}}})
+    with pytest.raises(TrainingError, match=r"event_weights name \['cart'\], which too few"):
+        search(lists, settings, minutes=5, most=2)
+
+
+def test_a_later_trial_that_cannot_learn_has_no_ndcg(
+    lists: TrainingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps so large that the loss is not finite."""
+    pytest.importorskip("optuna")
+    monkeypatch.setattr(tuning, "_drawn", lambda _: {"learning_rate": 1e30})
+    found = search(lists, SETTINGS, minutes=5, most=3)
+    assert [trial["ndcg"] is None for trial in found.trials] == [False, True, True]
+    assert found.ndcg == found.ndcg_before
 
 
 def test_nothing_of_the_test_is_seen() -> None:
@@ -70,6 +102,17 @@ def test_nothing_of_the_test_is_seen() -> None:
     np.testing.assert_array_equal(lists.labels, alone.labels)
 
 
+RULES = [
+    {"kind": "pin", "name": "the 'week'\x7f", "items": ["sku-1", "sku-2"], "place": 3},
+    {"kind": "pin", "name": "by number", "items": [7, 8]},
+    {"kind": "boost", "where": 'brand = "O\'Hara" AND price < 20', "factor": 1e-05},
+    {"kind": "cap", "column": "brand", "most": 2},
+    {"kind": "price", "least": 0.5},
+    {"kind": "block", "items": ["{a = 1}"]},
+    {"kind": "new", "share": 0.1, "days": 30.0},
+]
+
+
 def test_settings_survive_toml(tmp_path: Path) -> None:
     settings = EngineSettings.parse(
         {
@@ -78,11 +121,18 @@ def test_settings_survive_toml(tmp_path: Path) -> None:
             "catalog": CATALOG,
             **QUICK,
             "events": {"add to cart": {"weight": 2.5}},
+            "final": {"rules": RULES, "exploration": {"slots": 2}},
         }
     )
     (tmp_path / "engine.toml").write_text(as_toml(settings), encoding="utf8")
     read = EngineSettings.from_toml(tmp_path / "engine.toml")
     assert read.model_dump(mode="json") == settings.model_dump(mode="json")
+
+
+def test_rules_are_inline_tables() -> None:
+    settings = EngineSettings.parse({"final": {"rules": RULES[1:2]}})
+    line = 'rules = [{kind = "pin", name = "by number", items = [7, 8]}]'
+    assert as_toml(settings) == f"[final]\n{line}\n"
 
 
 def test_what_to_install_is_said(lists: TrainingLists, monkeypatch: pytest.MonkeyPatch) -> None:
