@@ -30,6 +30,8 @@ def explained(
 ) -> Explanation:
     """Why one asker's list of `k` is as it is, or where given items (m,) stand and why."""
     fitted, histories = learnt.fitted, asked.histories
+    if fitted.final is not None:
+        fitted.final.check(k)
     allowed = policy.allowed(histories)
     most = min(k, len(learnt.catalog))
     candidates, failed = fitted.candidates(histories, allowed, most)

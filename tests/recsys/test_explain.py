@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
 from recsys.explanation import Explanation
-from recsys.features.errors import DataError
+from recsys.features.errors import DataError, SettingsError
 from tests.shops import fitted_engine, ordered_engine, small_shop
 
 CHOICES = {"ann": "ab", "bob": "bc", "cat": "ca", "dan": "abc"}
@@ -237,3 +237,13 @@ def test_the_final_list_is_explained_with_the_rules_that_moved_it(engine: Engine
     assert_frame_equal(found.items.select(expected.columns), expected)
     words = dict(zip(found.items["item_id"], found.items["words"], strict=True))
     assert words[far] == "Placed by the rule House Brand"
+
+
+def test_a_list_that_cannot_keep_the_rules_is_not_explained(engine: Engine) -> None:
+    rules = [{"kind": "pin", "items": [unoffered(engine, "u00042")], "place": 2}]
+    other = engine.with_final({"rules": rules})
+    refused = "pins place 2; a list of 1 items has no such place"
+    with pytest.raises(SettingsError, match=refused):
+        other.recommend(["u00042"], k=1)
+    with pytest.raises(SettingsError, match=refused):
+        other.explain("u00042", k=1)
