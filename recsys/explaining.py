@@ -1,6 +1,6 @@
 """How an explanation is made: by the path that made the list, and then backwards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.explanation import Explanation
 from recsys.explanation_words import in_words
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.histories import Histories
 from recsys.final import lot_keys
 from recsys.learnt import Learnt
@@ -35,9 +35,9 @@ def explained(
     allowed = policy.allowed(histories)
     most = min(k, len(learnt.catalog))
     candidates, failed = fitted.candidates(histories, allowed, most)
-    width = most if items is None else candidates.items.shape[1]
+    longest = most if items is None else most + candidates.items.shape[1]
     keys = lot_keys(fitted.final, asked.ids, histories.now)
-    ranked = fitted.listed(histories, allowed, candidates, failed, most, width, keys)
+    ranked = fitted.listed(histories, allowed, candidates, failed, most, longest, keys)
     table = _table(learnt, asked, allowed, ranked, k)
     rows = ranked.candidates.items[0]
     if items is None:
@@ -208,18 +208,25 @@ class _Behind:
 
 def _rules(learnt: Learnt, policy: Policy, allowed: Allowed) -> tuple[str, ...]:
     """What narrowed down the offer, in words."""
-    stocked, fitted = learnt.policy.mask, learnt.fitted
-    amounts = {
-        "not available": (~stocked).sum(),
-        "left out by the request": (stocked & ~policy.mask).sum(),
-        "had before and not offered again": policy.mask[allowed.excluded].sum(),
-    }
-    told = [f"{counted(int(n), 'item')} {what}" for what, n in amounts.items() if n]
+    fitted = learnt.fitted
+    amounts = [(what, left_out.sum()) for what, left_out in _left_out(learnt, policy)]
+    amounts.append(("had before and not offered again", policy.mask[allowed.excluded].sum()))
+    told = [f"{counted(int(n), 'item')} {what}" for what, n in amounts if n]
     if fitted.variants is not None:
         told.append("of the variants of a product the best is shown")
     quotas = fitted.sources.fusion.quotas
     told += [f"at least {n} candidates of {source}" for source, n in quotas.items() if n]
     return tuple(told)
+
+
+def _left_out(learnt: Learnt, policy: Policy) -> Iterator[tuple[str, Mask]]:
+    """Why items may be offered to nobody who asks so, and which (items,): no two of the same."""
+    stocked, final = learnt.catalog.available(), learnt.fitted.final
+    yield "not available", ~stocked
+    if final is not None:
+        for number, name in enumerate(final.rules.names):
+            yield f"left out by the rule {name}", stocked & (final.rules.barred == number)
+    yield "left out by the request", learnt.policy.mask & ~policy.mask
 
 
 def _rules_of(
@@ -233,14 +240,24 @@ def _rules_of(
 ) -> pl.Series:
     """(m,) why each item is not on the list of `k`; null for those that are."""
     listed_ = ranked.candidates.items[0]
-    kept = {
-        "not available": learnt.policy.mask[items],
-        "left out by the request": policy.mask[items],
-        "had before": ~np.isin(items, allowed.excluded),
-        "offered by no source": np.isin(items, candidates.items[0]),
-        "another variant of the product ranks better": np.isin(items, listed_),
-        f"ranked below {k}": np.isin(items, listed_[:k]),
-    }
-    passed = np.stack([*kept.values(), np.zeros(len(items), bool)])
-    reasons = pl.Series([*kept, None], dtype=pl.String)
-    return reasons.gather(passed.argmin(axis=0)).alias("rule")
+    reasons: list[tuple[str | None, Mask]] = [
+        (None, np.isin(items, listed_[:k])),
+        *((why, left_out[items]) for why, left_out in _left_out(learnt, policy)),
+        ("had before", np.isin(items, allowed.excluded)),
+        ("offered by no source", ~np.isin(items, candidates.items[0])),
+        *((why, np.isin(items, held)) for why, held in _held_back(learnt, ranked)),
+        ("another variant of the product ranks better", ~np.isin(items, listed_)),
+        (f"ranked below {k}", np.ones(len(items), bool)),
+    ]
+    first = np.stack([holds for _, holds in reasons]).argmax(axis=0)
+    return pl.Series([why for why, _ in reasons], dtype=pl.String).gather(first).alias("rule")
+
+
+def _held_back(learnt: Learnt, ranked: Ranked) -> Iterator[tuple[str, Rows]]:
+    """The caps that held candidates back, and which (n,)."""
+    final, trail = learnt.fitted.final, ranked.trail
+    if final is None or trail is None:
+        return
+    for cap in final.rules.caps:
+        held = ranked.candidates.items[trail.held_by == cap.rule]
+        yield f"held back by the rule {final.rules.names[cap.rule]}", held

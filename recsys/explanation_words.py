@@ -36,7 +36,7 @@ def in_words(found: Explanation, main: Mapping[Any, str], reasons: Mapping[str, 
 
 def _without_source(row: Mapping[str, Any]) -> str | None:
     """Of an item that no source offered, or of none."""
-    if row["rule"] is not None:
+    if row["rank"] is None and row["rule"] is not None:
         return f"Not on the list: {row['rule']}"
     return _sentence(_placed(row)) or None
 

@@ -247,3 +247,61 @@ def test_a_list_that_cannot_keep_the_rules_is_not_explained(engine: Engine) -> N
         other.recommend(["u00042"], k=1)
     with pytest.raises(SettingsError, match=refused):
         other.explain("u00042", k=1)
+
+
+def test_a_pinned_item_that_is_asked_about_is_on_the_list(engine: Engine) -> None:
+    user = "u00042"
+    far = unoffered(engine, user)
+    pin = {"kind": "pin", "name": "House Brand", "items": [far]}
+    found = engine.with_final({"rules": [pin]}).explain(user, items=[far])
+    own = found.items.row(0, named=True)
+    assert (own["rank"], own["rule"]) == (1, None)
+    assert own["words"] == "Placed by the rule House Brand"
+
+
+def test_what_rules_leave_out_is_told_from_what_is_not_available(engine: Engine) -> None:
+    items = small_shop().items
+    gone = items.filter(~pl.col("available"))["item_id"][0]
+    dear, cheap = items.filter("available").sort("price", descending=True)["item_id"][[0, -1]]
+    price = items.filter(item_id=dear)["price"][0]
+    rules = [
+        {"kind": "boost", "items": [cheap], "factor": 2.0},
+        {"kind": "block", "name": "Recall", "items": [cheap, gone]},
+        {"kind": "price", "name": "Band", "most": price - 0.005},
+    ]
+    found = engine.with_final({"rules": rules}).explain("u00042", items=[gone, dear, cheap])
+    assert found.items["rule"].to_list() == [
+        "not available",
+        "left out by the rule Band",
+        "left out by the rule Recall",
+    ]
+    assert found.items["words"][1] == "Not on the list: left out by the rule Band"
+    unavailable = items["available"].len() - items["available"].sum()
+    assert found.rules[0] == f"{unavailable} items not available"
+    assert found.rules[1] == "1 item left out by the rule Recall"
+    assert found.rules[2].endswith(" left out by the rule Band")
+
+
+@pytest.mark.parametrize("k", [4, 10])
+def test_what_a_cap_held_back_is_not_said_to_rank_below(engine: Engine, k: int) -> None:
+    """Of few categories a list of 10 is short, as each of them has room for one item."""
+    user = "u00042"
+    cap = {"kind": "cap", "name": "One Each", "column": "category", "most": 1}
+    other = engine.with_final({"rules": [cap]})
+    items = other.explain(user, k=k, items=other.items).items.join(
+        small_shop().items, on="item_id", maintain_order="left"
+    )
+    full = items.filter(pl.col("rule").is_null())
+    assert full["item_id"].sort().to_list() == (
+        other.recommend([user], k=k)["item_id"].sort().to_list()
+    )
+    held = items.filter(rule="held back by the rule One Each")
+    assert set(held["category"]) <= set(full["category"])
+    assert held["score"].max() > full["score"].min()
+    below = items.filter(rule=f"ranked below {k}")
+    assert (len(below) == 0) == (len(full) < k)
+    assert not len(below) or below["score"].max() < full["score"].min()
+    variants = items.filter(rule="another variant of the product ranks better")
+    ranked = items.filter(pl.col("rank").is_not_null())
+    assert set(variants["variant_group"]) <= set(ranked["variant_group"])
+    assert ranked["variant_group"].is_unique().all()
