@@ -24,6 +24,9 @@ from recsys.retrieval.retriever import Retriever, explains_scores
 from recsys.retrieval.sources import named
 from recsys.tables import Asked, Lists, as_table
 
+_RULES, _ROUNDING = "rules", "rounding"
+"""Families of what adds to a score and is no feature."""
+
 
 def explained(
     learnt: Learnt, asked: Asked, policy: Policy, k: int, items: Rows | None = None
@@ -172,21 +175,43 @@ class _Behind:
         ).with_columns(pl.col("share").fill_nan(None))
 
     def features(self) -> tuple[pl.DataFrame, float | None]:
-        """What each feature adds to the ranker's scores, and from where on."""
+        """What each feature, boost and rounding adds to the ranker's scores, and from where on."""
         from recsys.ranking.attribution import attribution
 
         fitted = self.learnt.fitted
         if fitted.ranker is None or not self.by_ranker:
             nothing = np.zeros((self.places.shape[1], 0))
-            return self._features((), nothing, nothing), None
+            return self._features([], [], nothing, nothing), None
         whole, names = fitted.features(self.histories, self.candidates)
         values = whole[0, self.places[0]]
         found = attribution(fitted.ranker, values)
-        return self._features(names, values, found.shares), found.baseline
+        kinds = families(self.histories, self.candidates, fitted.knowledge)
+        boosts, factors, added = self._boosts()
+        none = np.full((len(values), 1), np.nan)
+        return (
+            self._features(
+                [*names, *boosts, _ROUNDING],
+                [*(kinds[name] for name in names), *[_RULES] * len(boosts), _ROUNDING],
+                np.concatenate([values, factors, none], axis=1),
+                np.concatenate([found.shares, added, found.rounding[:, None]], axis=1),
+            ),
+            found.baseline,
+        )
 
-    def _features(self, names: Sequence[str], values: Array, shares: Array) -> pl.DataFrame:
+    def _boosts(self) -> tuple[list[str], Array, Array]:
+        """The boosts (n,) by name, the factors on the odds (m, n), and what they add (m, n)."""
+        final = self.learnt.fitted.final
+        boosts = () if final is None else final.rules.boosts
+        names = [] if final is None else [final.rules.names[boost.rule] for boost in boosts]
+        added = np.zeros((self.places.shape[1], len(boosts)))
+        for place, boost in enumerate(boosts):
+            added[boost.items[self.chosen.items[0]], place] = boost.added
+        return names, np.exp(added), added
+
+    def _features(
+        self, names: Sequence[str], kinds: Sequence[str], values: Array, shares: Array
+    ) -> pl.DataFrame:
         """Of values and shares (m, f) a row for each share that is not 0, the largest first."""
-        kinds = families(self.histories, self.candidates, self.learnt.fitted.knowledge)
         item, feature = np.nonzero(shares)
         order = np.lexsort((-np.abs(shares[item, feature]), item))
         item, feature = item[order], feature[order]
@@ -194,11 +219,11 @@ class _Behind:
             {
                 "item_id": self.ids.gather(item),
                 "feature": pl.Series(names, dtype=pl.String).gather(feature),
-                "family": pl.Series([kinds[n] for n in names], dtype=pl.String).gather(feature),
+                "family": pl.Series(kinds, dtype=pl.String).gather(feature),
                 "value": values[item, feature].astype(np.float32),
                 "contribution": shares[item, feature],
             }
-        )
+        ).with_columns(pl.col("value").fill_nan(None))
 
     def main(self) -> dict[Any, str]:
         """By item the source that ranked it highest."""
@@ -220,7 +245,7 @@ def _rules(learnt: Learnt, policy: Policy, allowed: Allowed) -> tuple[str, ...]:
 
 
 def _left_out(learnt: Learnt, policy: Policy) -> Iterator[tuple[str, Mask]]:
-    """Why items may be offered to nobody who asks so, and which (items,): no two of the same."""
+    """Why items are offered to nobody here, and which (items,): masks that do not overlap."""
     stocked, final = learnt.catalog.available(), learnt.fitted.final
     yield "not available", ~stocked
     if final is not None:

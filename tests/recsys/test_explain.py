@@ -1,6 +1,8 @@
 """Explanations: of the very list that is recommended, and their parts sum to what they explain."""
 
 import json
+import re
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from polars.testing import assert_frame_equal
 from recsys.engine import Engine
 from recsys.explanation import Explanation
 from recsys.features.errors import DataError, SettingsError
-from tests.shops import fitted_engine, ordered_engine, small_shop
+from recsys.printing import explained_items
+from tests.shops import fitted_engine, ordered_engine, quick_settings, small_shop
 
 CHOICES = {"ann": "ab", "bob": "bc", "cat": "ca", "dan": "abc"}
 
@@ -220,6 +223,66 @@ def test_a_loaded_engine_explains_the_same(engine: Engine, tmp_path: Any) -> Non
 def test_bad_questions_are_refused(engine: Engine, asked: dict[str, Any], named: str) -> None:
     with pytest.raises(DataError, match=named):
         engine.explain(**asked)
+
+
+@cache
+def rounded_engine() -> Engine:
+    """An engine whose ranker serves by int8."""
+    ranker = {"hidden": (16,), "epochs": 3, "compression": "int8", "most_loss": 0.5}
+    return Engine(quick_settings(ranker=ranker)).fit(small_shop().events, small_shop().items)
+
+
+SALE = [
+    {"kind": "boost", "name": "Sale", "where": "price < 60", "factor": 3.0},
+    {"kind": "boost", "name": "Dear", "where": "price >= 40", "factor": 0.5},
+]
+
+
+def test_what_boosts_add_is_a_part_of_the_sum(engine: Engine) -> None:
+    other = engine.with_final({"rules": SALE})
+    prices = small_shop().items.select("item_id", "price")
+    for user in other.users[:8]:
+        found = other.explain(user, k=10)
+        assert_parts_sum(found, other)
+        priced = found.items.join(prices, on="item_id")
+        added = found.features.filter(family="rules")
+        for name, own, factor in (
+            ("Sale", pl.col("price") < 60, 3.0),
+            ("Dear", pl.col("price") >= 40, 0.5),
+        ):
+            rows = added.filter(feature=name)
+            assert set(rows["item_id"]) == set(priced.filter(own)["item_id"])
+            assert set(rows["value"]) <= {factor}
+            assert rows["contribution"].to_list() == pytest.approx([np.log(factor)] * len(rows))
+
+
+def test_what_int8_rounds_is_a_part_of_the_sum() -> None:
+    engine = rounded_engine()
+    assert engine.learnt.fitted.ranker is not None
+    assert engine.learnt.fitted.ranker.served_by_ == "int8"
+    for served in (engine, engine.with_final({"rules": SALE})):
+        for user in served.users[:8]:
+            found = served.explain(user, k=10)
+            assert_parts_sum(found, served)
+            rounding = found.features.filter(family="rounding")
+            assert rounding["contribution"].abs().max() > 0
+            assert rounding["value"].null_count() == len(rounding)
+            json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_without_boosts_and_rounding_there_are_features_alone(engine: Engine) -> None:
+    found = engine.explain(engine.users[3], k=5)
+    assert not {"rules", "rounding"} & set(found.features["family"])
+
+
+def test_the_equation_that_is_printed_adds_up() -> None:
+    engine = rounded_engine().with_final({"rules": SALE})
+    told = [line for lines, _ in explained_items(engine.explain("u00042")) for line in lines]
+    equations = [line for line in told if "mean candidate" in line]
+    assert len(equations) == 10
+    for line in equations:
+        score, *parts = map(float, re.findall(r"[+-]?\d+\.\d{3}", line))
+        assert sum(parts) == pytest.approx(score, abs=0.001 * len(parts))
 
 
 def unoffered(engine: Engine, user: Any) -> Any:
