@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """How far a sum may be from its score, as a share of the score or, of small scores, as it is."""
 
+_NOISE = 1e-5  # of a score: float32 has lost so much at the end of a network, and no more
 _MISSED = 1e-7  # of a score, on one piece of a way: one piece for each bend is left
 _PIECES = 32  # of a way to begin with
 _MOST_HALVINGS = 40
@@ -26,11 +27,12 @@ _MOST_HALVINGS = 40
 
 @dataclass(frozen=True)
 class Attribution:
-    """The scores of candidates, taken apart: `baseline` + a row of `shares` is a score."""
+    """Scores of candidates, taken apart: `baseline` + a row of `shares` + `rounding` is a score."""
 
     names: tuple[str, ...]  # (f,)
     shares: Array  # (n, f) float64, what each feature adds
-    scores: Floats  # (n,) as they are served, but for rounding
+    rounding: Array  # (n,) float64, what a scorer adds that rounds the network, 0 where none does
+    scores: Floats  # (n,) as they are served
     baseline: float  # what a candidate scores whose features are the mean of those learnt from
 
 
@@ -39,21 +41,31 @@ def attribution(ranker: "NeuralRanker", features: Floats) -> Attribution:
 
     From the mean candidate of the training lists, to which the network brings its inputs: what a
     feature adds is against that candidate. Raises RecsysError where the shares of a candidate do
-    not sum to its score within `TOLERANCE`. Of a scorer that rounds a network (int8) it is that
-    network's scores that are taken apart.
+    not sum to its score within `TOLERANCE`. Of a scorer that rounds a network (int8) that network's
+    scores are taken apart, and what is served differs from them by the rounding.
     """
     network = _ordering(ranker).double().cpu()
     start = ranker.network_.mean.double().cpu()
     ends = torch.from_numpy(features).double()
     with torch.inference_mode():
         baseline = float(network(start))
-        scores = network(ends).squeeze(-1).numpy().astype(np.float32)
+        exact = network(ends).squeeze(-1).numpy()
     shares = integrated(network, start, ends).numpy()
-    if ranker.event_weights or isinstance(ranker.scorer_, NetworkScorer):
-        filled = np.ones((1, len(features)), bool)
-        scores = ranker.scores(features[None], ranker.names_, filled)[0]
-    _check(scores, baseline + shares.sum(axis=1))
-    return Attribution(ranker.names_, shares, scores, baseline)
+    scores = ranker.scores(features[None], ranker.names_, np.ones((1, len(features)), bool))[0]
+    rounding = np.zeros(len(features)) if _serves(ranker) else _rounding(scores, exact)
+    _check(scores, baseline + shares.sum(axis=1) + rounding)
+    return Attribution(ranker.names_, shares, rounding, scores, baseline)
+
+
+def _serves(ranker: "NeuralRanker") -> bool:
+    """Whether what is served are the scores of a network as it is."""
+    return bool(ranker.event_weights) or isinstance(ranker.scorer_, NetworkScorer)
+
+
+def _rounding(scores: Floats, exact: Array) -> Array:
+    """(n,) what scores are above those of the network; 0 where that is the noise of float32."""
+    rounding: Array = scores - exact
+    return np.where(np.abs(rounding) > _NOISE * np.maximum(1, np.abs(exact)), rounding, 0)
 
 
 def _ordering(ranker: "NeuralRanker") -> nn.Module:

@@ -1,6 +1,6 @@
 """How an explanation is made: by the path that made the list, and then backwards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.explanation import Explanation
 from recsys.explanation_words import in_words
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.histories import Histories
 from recsys.final import lot_keys
 from recsys.learnt import Learnt
@@ -24,18 +24,23 @@ from recsys.retrieval.retriever import Retriever, explains_scores
 from recsys.retrieval.sources import named
 from recsys.tables import Asked, Lists, as_table
 
+_RULES, _ROUNDING = "rules", "rounding"
+"""Families of what adds to a score and is no feature."""
+
 
 def explained(
     learnt: Learnt, asked: Asked, policy: Policy, k: int, items: Rows | None = None
 ) -> Explanation:
     """Why one asker's list of `k` is as it is, or where given items (m,) stand and why."""
     fitted, histories = learnt.fitted, asked.histories
+    if fitted.final is not None:
+        fitted.final.check(k)
     allowed = policy.allowed(histories)
     most = min(k, len(learnt.catalog))
     candidates, failed = fitted.candidates(histories, allowed, most)
-    width = most if items is None else candidates.items.shape[1]
+    longest = most if items is None else most + candidates.items.shape[1]
     keys = lot_keys(fitted.final, asked.ids, histories.now)
-    ranked = fitted.listed(histories, allowed, candidates, failed, most, width, keys)
+    ranked = fitted.listed(histories, allowed, candidates, failed, most, longest, keys)
     table = _table(learnt, asked, allowed, ranked, k)
     rows = ranked.candidates.items[0]
     if items is None:
@@ -170,21 +175,43 @@ class _Behind:
         ).with_columns(pl.col("share").fill_nan(None))
 
     def features(self) -> tuple[pl.DataFrame, float | None]:
-        """What each feature adds to the ranker's scores, and from where on."""
+        """What each feature, boost and rounding adds to the ranker's scores, and from where on."""
         from recsys.ranking.attribution import attribution
 
         fitted = self.learnt.fitted
         if fitted.ranker is None or not self.by_ranker:
             nothing = np.zeros((self.places.shape[1], 0))
-            return self._features((), nothing, nothing), None
+            return self._features([], [], nothing, nothing), None
         whole, names = fitted.features(self.histories, self.candidates)
         values = whole[0, self.places[0]]
         found = attribution(fitted.ranker, values)
-        return self._features(names, values, found.shares), found.baseline
+        kinds = families(self.histories, self.candidates, fitted.knowledge)
+        boosts, factors, added = self._boosts()
+        none = np.full((len(values), 1), np.nan)
+        return (
+            self._features(
+                [*names, *boosts, _ROUNDING],
+                [*(kinds[name] for name in names), *[_RULES] * len(boosts), _ROUNDING],
+                np.concatenate([values, factors, none], axis=1),
+                np.concatenate([found.shares, added, found.rounding[:, None]], axis=1),
+            ),
+            found.baseline,
+        )
 
-    def _features(self, names: Sequence[str], values: Array, shares: Array) -> pl.DataFrame:
+    def _boosts(self) -> tuple[list[str], Array, Array]:
+        """The boosts (n,) by name, the factors on the odds (m, n), and what they add (m, n)."""
+        final = self.learnt.fitted.final
+        boosts = () if final is None else final.rules.boosts
+        names = [] if final is None else [final.rules.names[boost.rule] for boost in boosts]
+        added = np.zeros((self.places.shape[1], len(boosts)))
+        for place, boost in enumerate(boosts):
+            added[boost.items[self.chosen.items[0]], place] = boost.added
+        return names, np.exp(added), added
+
+    def _features(
+        self, names: Sequence[str], kinds: Sequence[str], values: Array, shares: Array
+    ) -> pl.DataFrame:
         """Of values and shares (m, f) a row for each share that is not 0, the largest first."""
-        kinds = families(self.histories, self.candidates, self.learnt.fitted.knowledge)
         item, feature = np.nonzero(shares)
         order = np.lexsort((-np.abs(shares[item, feature]), item))
         item, feature = item[order], feature[order]
@@ -192,11 +219,11 @@ class _Behind:
             {
                 "item_id": self.ids.gather(item),
                 "feature": pl.Series(names, dtype=pl.String).gather(feature),
-                "family": pl.Series([kinds[n] for n in names], dtype=pl.String).gather(feature),
+                "family": pl.Series(kinds, dtype=pl.String).gather(feature),
                 "value": values[item, feature].astype(np.float32),
                 "contribution": shares[item, feature],
             }
-        )
+        ).with_columns(pl.col("value").fill_nan(None))
 
     def main(self) -> dict[Any, str]:
         """By item the source that ranked it highest."""
@@ -206,18 +233,25 @@ class _Behind:
 
 def _rules(learnt: Learnt, policy: Policy, allowed: Allowed) -> tuple[str, ...]:
     """What narrowed down the offer, in words."""
-    stocked, fitted = learnt.policy.mask, learnt.fitted
-    amounts = {
-        "not available": (~stocked).sum(),
-        "left out by the request": (stocked & ~policy.mask).sum(),
-        "had before and not offered again": policy.mask[allowed.excluded].sum(),
-    }
-    told = [f"{counted(int(n), 'item')} {what}" for what, n in amounts.items() if n]
+    fitted = learnt.fitted
+    amounts = [(what, left_out.sum()) for what, left_out in _left_out(learnt, policy)]
+    amounts.append(("had before and not offered again", policy.mask[allowed.excluded].sum()))
+    told = [f"{counted(int(n), 'item')} {what}" for what, n in amounts if n]
     if fitted.variants is not None:
         told.append("of the variants of a product the best is shown")
     quotas = fitted.sources.fusion.quotas
     told += [f"at least {n} candidates of {source}" for source, n in quotas.items() if n]
     return tuple(told)
+
+
+def _left_out(learnt: Learnt, policy: Policy) -> Iterator[tuple[str, Mask]]:
+    """Why items are offered to nobody here, and which (items,): masks that do not overlap."""
+    stocked, final = learnt.catalog.available(), learnt.fitted.final
+    yield "not available", ~stocked
+    if final is not None:
+        for number, name in enumerate(final.rules.names):
+            yield f"left out by the rule {name}", stocked & (final.rules.barred == number)
+    yield "left out by the request", learnt.policy.mask & ~policy.mask
 
 
 def _rules_of(
@@ -231,14 +265,24 @@ def _rules_of(
 ) -> pl.Series:
     """(m,) why each item is not on the list of `k`; null for those that are."""
     listed_ = ranked.candidates.items[0]
-    kept = {
-        "not available": learnt.policy.mask[items],
-        "left out by the request": policy.mask[items],
-        "had before": ~np.isin(items, allowed.excluded),
-        "offered by no source": np.isin(items, candidates.items[0]),
-        "another variant of the product ranks better": np.isin(items, listed_),
-        f"ranked below {k}": np.isin(items, listed_[:k]),
-    }
-    passed = np.stack([*kept.values(), np.zeros(len(items), bool)])
-    reasons = pl.Series([*kept, None], dtype=pl.String)
-    return reasons.gather(passed.argmin(axis=0)).alias("rule")
+    reasons: list[tuple[str | None, Mask]] = [
+        (None, np.isin(items, listed_[:k])),
+        *((why, left_out[items]) for why, left_out in _left_out(learnt, policy)),
+        ("had before", np.isin(items, allowed.excluded)),
+        ("offered by no source", ~np.isin(items, candidates.items[0])),
+        *((why, np.isin(items, held)) for why, held in _held_back(learnt, ranked)),
+        ("another variant of the product ranks better", ~np.isin(items, listed_)),
+        (f"ranked below {k}", np.ones(len(items), bool)),
+    ]
+    first = np.stack([holds for _, holds in reasons]).argmax(axis=0)
+    return pl.Series([why for why, _ in reasons], dtype=pl.String).gather(first).alias("rule")
+
+
+def _held_back(learnt: Learnt, ranked: Ranked) -> Iterator[tuple[str, Rows]]:
+    """The caps that held candidates back, and which (n,)."""
+    final, trail = learnt.fitted.final, ranked.trail
+    if final is None or trail is None:
+        return
+    for cap in final.rules.caps:
+        held = ranked.candidates.items[trail.held_by == cap.rule]
+        yield f"held back by the rule {final.rules.names[cap.rule]}", held

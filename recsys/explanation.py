@@ -23,7 +23,9 @@ class Explanation:
     sum to the source's score, shares to 1."""
     features: pl.DataFrame
     """item_id, feature, family, value, contribution. `baseline` and the contributions of an item
-    sum to its score; empty where the ranker has not scored the list."""
+    sum to its score within 1e-4, so there are rows for what boosts add, by the names of the rules
+    with their factors as values (family "rules"), and for what a compressed ranker's rounding adds
+    (family "rounding", no value); empty where the ranker has not scored the list."""
     baseline: float | None
     """What the ranker gives the mean candidate that it learnt from."""
     rules: tuple[str, ...]

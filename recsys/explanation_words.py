@@ -30,16 +30,20 @@ def in_words(found: Explanation, main: Mapping[Any, str], reasons: Mapping[str, 
             _moved(families.filter(pl.col("item_id") == item_id)),
             _placed(row),
         )
-        told = "; ".join(part for part in parts if part)
-        words.append(told[:1].upper() + told[1:])
+        words.append(_sentence("; ".join(part for part in parts if part)))
     return pl.Series("words", words, dtype=pl.String)
 
 
 def _without_source(row: Mapping[str, Any]) -> str | None:
     """Of an item that no source offered, or of none."""
-    if row["rule"] is not None:
+    if row["rank"] is None and row["rule"] is not None:
         return f"Not on the list: {row['rule']}"
-    return _placed(row).capitalize() or None
+    return _sentence(_placed(row)) or None
+
+
+def _sentence(told: str) -> str:
+    """The same with a capital to begin with; names in it stay as they are."""
+    return told[:1].upper() + told[1:]
 
 
 def _placed(row: Mapping[str, Any]) -> str:

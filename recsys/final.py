@@ -122,6 +122,7 @@ class Final:
             propensity=np.concatenate([propensity, certain], axis=1),
             unmet=self._unmet(full),
             held=self._held(full),
+            held_by=self._held_by(full, columns),
         )
         return _listed(scored, order, columns, trail)
 
@@ -226,6 +227,12 @@ class Final:
         """(b,) whether a cap of the rules held anything back."""
         held = (full.held != PAD) & (full.held < len(self.rules.caps))
         return np.asarray(held.any(axis=1), np.bool_)
+
+    def _held_by(self, full: Filled, columns: Rows) -> Rows:
+        """(b, n) the rule of the cap that held back the candidate at each column."""
+        caps = np.where(columns == PAD, PAD, np.take_along_axis(full.held, columns, axis=1))
+        rules = [cap.rule for cap in self.rules.caps]
+        return np.array([*rules, PAD, PAD], np.int32)[caps]  # variants are no rule, PAD is the last
 
 
 def _listed(scored: Ranked, order: Order, columns: Rows, trail: Trail) -> Ranked:

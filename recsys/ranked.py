@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.retrieval.candidates import Candidates
 
 
@@ -17,6 +17,7 @@ class Trail:
     propensity: Floats  # (b, k) the probability of the item at its place, 1 unless drawn by lot
     unmet: Array  # (b,) int64: bit r is set where the candidates were too few for rule r
     held: Mask  # (b,) a cap held candidates back
+    held_by: Rows  # (b, k) the rule of the cap that held the item back, PAD where none did
 
     def wide(self, k: int) -> "Trail":
         """The same for lists that end in PAD, of `k` places."""
@@ -26,6 +27,7 @@ class Trail:
             np.pad(self.propensity, more, constant_values=1),
             self.unmet,
             self.held,
+            np.pad(self.held_by, more, constant_values=PAD),
         )
 
     @classmethod
@@ -38,6 +40,7 @@ class Trail:
             np.concatenate([part.propensity for part in parts]),
             np.concatenate([part.unmet for part in parts]),
             np.concatenate([part.held for part in parts]),
+            np.concatenate([part.held_by for part in parts]),
         )
 
 

@@ -80,7 +80,7 @@ class Rules:
     """Rules by their rows, in the order of the settings: a rule is its number."""
 
     names: tuple[str, ...]
-    offered: Mask  # (items,) what blocks and price bands leave
+    barred: Rows  # (items,) the first block or price band that leaves it out, PAD where none does
     pins: tuple[Pinned, ...] = ()
     boosts: tuple[Boosted, ...] = ()
     caps: tuple[Capped, ...] = ()
@@ -91,24 +91,30 @@ class Rules:
     def of(cls, rules: Sequence[AnyRule], catalog: Catalog, log: Interactions) -> "Rules":
         """Raises SettingsError where a rule does not fit the catalogue or rules contradict."""
         reading = _Reading(rules, catalog, log)
-        offered, caps = reading.offered(), tuple(reading.caps())
+        barred, caps = reading.barred(), tuple(reading.caps())
         made = cls(
             names=tuple(rule.called for rule in rules),
-            offered=offered,
+            barred=barred,
             pins=tuple(reading.pins()),
             boosts=tuple(reading.boosts()),
             caps=caps,
-            fresh=tuple(reading.fresh(offered, caps)),
+            fresh=tuple(reading.fresh(barred == PAD, caps)),
             notes=tuple(reading.notes),
         )
         made._check_pins_within_caps()
         return made
 
+    @property
+    def offered(self) -> Mask:
+        """(items,) what blocks and price bands leave."""
+        offered: Mask = self.barred == PAD
+        return offered
+
     def raised(self) -> Floats | None:
         """(items,) what all boosts together add to the score of each item; None without any."""
         if not self.boosts:
             return None
-        total = np.zeros(len(self.offered), np.float32)
+        total = np.zeros(len(self.barred), np.float32)
         for boost in self.boosts:
             total[boost.items] += np.float32(boost.added)
         return total
@@ -191,14 +197,14 @@ class _Reading:
     def __post_init__(self) -> None:
         self.notes: list[str] = []
 
-    def offered(self) -> Mask:
-        left = np.ones(len(self.catalog), bool)
-        for rule in self.rules:
+    def barred(self) -> Rows:
+        barred = np.full(len(self.catalog), PAD, np.int32)
+        for number, rule in enumerate(self.rules):
             if isinstance(rule, Block | Price):
-                left &= self._passed(rule)
-                if not left.any():
+                barred[(barred == PAD) & ~self._passed(rule)] = number
+                if (barred != PAD).all():
                     raise SettingsError(f"with rule {rule.called!r} no item is left to offer")
-        return left
+        return barred
 
     def pins(self) -> Iterator[Pinned]:
         placed = [

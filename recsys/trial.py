@@ -29,7 +29,16 @@ class Trial:
         return Trial(self.moment.take(held), self.fitted, self.policy)
 
     def blocks(self) -> Iterator[tuple[Moment, Candidates]]:
-        """Users who chose what they might have been offered, and all of their candidates."""
+        """As `asked`; raises TrainingError where a source fails."""
+        for block, candidates, failed in self.asked():
+            if failed:
+                raise TrainingError(f"sources failed while the ranker was tried: {failed}")
+            yield block, candidates
+
+    def asked(self) -> Iterator[tuple[Moment, Candidates, list[str]]]:
+        """Users who chose what they might have been offered, all of their candidates, and the
+        sources that failed.
+        """
         for whole in self.moment.blocks(block_size(len(self.policy.mask))):
             chosen = whole.chosen.within(self.policy.allowed(whole.histories))
             kept = np.flatnonzero(np.diff(chosen.offsets) > 0)
@@ -38,9 +47,7 @@ class Trial:
             block = replace(whole, chosen=chosen).take(kept)
             allowed = self.policy.allowed(block.histories)
             candidates, failed = self.fitted.candidates(block.histories, allowed)
-            if failed:
-                raise TrainingError(f"sources failed while the ranker was tried: {failed}")
-            yield block, candidates
+            yield block, candidates, failed
 
 
 def event_grades(names: tuple[str, ...], events: Mapping[str, EventType]) -> Grades:

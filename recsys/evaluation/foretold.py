@@ -56,8 +56,9 @@ def foretell(
 
     They are of users who choose something that may be offered, in the time that the engine
     foretells or with their next choice. None where that cannot be held against the window: without
-    a ranker, with targets, where the log ends too early, or where it is not cut by time or by the
-    last item as the lists were that the ranker learnt from.
+    a ranker, with targets, where a source fails or nobody chose anything that may be offered, where
+    the log ends too early, or where it is not cut by time or by the last item as the lists were
+    that the ranker learnt from.
     """
     learnt, ranker = engine.learnt, engine.learnt.fitted.ranker
     if ranker is None or not ranker.events_ or settings.targets:
@@ -69,13 +70,17 @@ def foretell(
     sample = moment.sample(USERS, np.random.default_rng(settings.seed))
     probabilities: list[Array] = [np.zeros((0, len(ranker.events_)), np.float32)]
     outcomes: list[Array] = [probabilities[0] > 0]
-    for block, candidates in Trial(sample, learnt.fitted, learnt.policy).blocks():
+    for block, candidates, failed in Trial(sample, learnt.fitted, learnt.policy).asked():
+        if failed:
+            return None
         ranked = learnt.fitted.ordered(block.histories, candidates, (), settings.k)
         own = learnt.fitted.probabilities(block.histories, candidates, ranked)
         known = np.isfinite(own).all(axis=2)
         came = outcomes_of(ranker, grades, block.chosen, ranked.candidates.items)
         probabilities.append(own[known])
         outcomes.append(came[known])
+    if not any(map(len, probabilities)):
+        return None
     return Foretold(ranker.events_, np.concatenate(probabilities), np.concatenate(outcomes))
 
 

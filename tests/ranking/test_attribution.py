@@ -126,16 +126,22 @@ def test_nothing_of_the_ranker_is_changed(fitted: NeuralRanker) -> None:
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("compression", ["int8", "distilled"])
+@pytest.mark.parametrize("compression", ["int8", "int8-dynamic", "distilled", "onnx"])
 def test_a_compressed_ranker_is_taken_apart(compression: str) -> None:
+    if compression == "onnx":
+        for package in ("onnx", "onnxruntime"):
+            pytest.importorskip(package, reason=f"{package} is not installed")
     lists = planted(300)
     ranker = NeuralRanker(epochs=3, compression=compression, most_loss=1.0).fit(lists)
     ranker.compress(lists)
     features = planted(5, seed=9).features[0]
     found = attribution(ranker, features)
     served = ranker.scores(features[None], NAMES, np.ones((1, len(features)), bool))[0]
-    rounding = 0.2 if compression == "int8" else TOLERANCE
-    np.testing.assert_allclose(found.baseline + found.shares.sum(axis=1), served, atol=rounding)
+    np.testing.assert_array_equal(found.scores, served)
+    sums = found.baseline + found.shares.sum(axis=1) + found.rounding
+    np.testing.assert_allclose(sums, served, atol=TOLERANCE)
+    assert np.abs(found.rounding).max() < 0.2
+    assert (found.rounding != 0).any() == compression.startswith("int8")
 
 
 def test_an_order_by_probabilities_is_taken_apart() -> None:

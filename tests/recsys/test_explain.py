@@ -1,6 +1,8 @@
 """Explanations: of the very list that is recommended, and their parts sum to what they explain."""
 
 import json
+import re
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
 from recsys.explanation import Explanation
-from recsys.features.errors import DataError
-from tests.shops import fitted_engine, ordered_engine, small_shop
+from recsys.features.errors import DataError, SettingsError
+from recsys.printing import explained_items
+from tests.shops import fitted_engine, ordered_engine, quick_settings, small_shop
 
 CHOICES = {"ann": "ab", "bob": "bc", "cat": "ca", "dan": "abc"}
 
@@ -222,13 +225,146 @@ def test_bad_questions_are_refused(engine: Engine, asked: dict[str, Any], named:
         engine.explain(**asked)
 
 
+@cache
+def rounded_engine() -> Engine:
+    """An engine whose ranker serves by int8."""
+    ranker = {"hidden": (16,), "epochs": 3, "compression": "int8", "most_loss": 0.5}
+    return Engine(quick_settings(ranker=ranker)).fit(small_shop().events, small_shop().items)
+
+
+SALE = [
+    {"kind": "boost", "name": "Sale", "where": "price < 60", "factor": 3.0},
+    {"kind": "boost", "name": "Dear", "where": "price >= 40", "factor": 0.5},
+]
+
+
+def test_what_boosts_add_is_a_part_of_the_sum(engine: Engine) -> None:
+    other = engine.with_final({"rules": SALE})
+    prices = small_shop().items.select("item_id", "price")
+    for user in other.users[:8]:
+        found = other.explain(user, k=10)
+        assert_parts_sum(found, other)
+        priced = found.items.join(prices, on="item_id")
+        added = found.features.filter(family="rules")
+        for name, own, factor in (
+            ("Sale", pl.col("price") < 60, 3.0),
+            ("Dear", pl.col("price") >= 40, 0.5),
+        ):
+            rows = added.filter(feature=name)
+            assert set(rows["item_id"]) == set(priced.filter(own)["item_id"])
+            assert set(rows["value"]) <= {factor}
+            assert rows["contribution"].to_list() == pytest.approx([np.log(factor)] * len(rows))
+
+
+def test_what_int8_rounds_is_a_part_of_the_sum() -> None:
+    engine = rounded_engine()
+    assert engine.learnt.fitted.ranker is not None
+    assert engine.learnt.fitted.ranker.served_by_ == "int8"
+    for served in (engine, engine.with_final({"rules": SALE})):
+        for user in served.users[:8]:
+            found = served.explain(user, k=10)
+            assert_parts_sum(found, served)
+            rounding = found.features.filter(family="rounding")
+            assert rounding["contribution"].abs().max() > 0
+            assert rounding["value"].null_count() == len(rounding)
+            json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_without_boosts_and_rounding_there_are_features_alone(engine: Engine) -> None:
+    found = engine.explain(engine.users[3], k=5)
+    assert not {"rules", "rounding"} & set(found.features["family"])
+
+
+def test_the_equation_that_is_printed_adds_up() -> None:
+    engine = rounded_engine().with_final({"rules": SALE})
+    told = [line for lines, _ in explained_items(engine.explain("u00042")) for line in lines]
+    equations = [line for line in told if "mean candidate" in line]
+    assert len(equations) == 10
+    for line in equations:
+        score, *parts = map(float, re.findall(r"[+-]?\d+\.\d{3}", line))
+        assert sum(parts) == pytest.approx(score, abs=0.001 * len(parts))
+
+
+def unoffered(engine: Engine, user: Any) -> Any:
+    """An item that no source offers to this user."""
+    every = engine.explain(user, items=engine.items).items
+    return every.filter(rule="offered by no source")["item_id"][0]
+
+
 def test_the_final_list_is_explained_with_the_rules_that_moved_it(engine: Engine) -> None:
     user = "u00042"
-    listed = engine.recommend([user], k=10)["item_id"].to_list()
-    (far,) = [each for each in engine.items if each not in listed][:1]
-    rules = [{"kind": "pin", "name": "of the week", "items": [far], "place": 2}]
+    far = unoffered(engine, user)
+    rules = [{"kind": "pin", "name": "House Brand", "items": [far], "place": 2}]
     other = engine.with_final({"rules": rules, "exploration": {"slots": 2, "seed": 3}})
     found, expected = other.explain(user, k=10), other.recommend([user], k=10)
     assert_frame_equal(found.items.select(expected.columns), expected)
     words = dict(zip(found.items["item_id"], found.items["words"], strict=True))
-    assert "placed by the rule of the week" in words[far].lower()
+    assert words[far] == "Placed by the rule House Brand"
+
+
+def test_a_list_that_cannot_keep_the_rules_is_not_explained(engine: Engine) -> None:
+    rules = [{"kind": "pin", "items": [unoffered(engine, "u00042")], "place": 2}]
+    other = engine.with_final({"rules": rules})
+    refused = "pins place 2; a list of 1 items has no such place"
+    with pytest.raises(SettingsError, match=refused):
+        other.recommend(["u00042"], k=1)
+    with pytest.raises(SettingsError, match=refused):
+        other.explain("u00042", k=1)
+
+
+def test_a_pinned_item_that_is_asked_about_is_on_the_list(engine: Engine) -> None:
+    user = "u00042"
+    far = unoffered(engine, user)
+    pin = {"kind": "pin", "name": "House Brand", "items": [far]}
+    found = engine.with_final({"rules": [pin]}).explain(user, items=[far])
+    own = found.items.row(0, named=True)
+    assert (own["rank"], own["rule"]) == (1, None)
+    assert own["words"] == "Placed by the rule House Brand"
+
+
+def test_what_rules_leave_out_is_told_from_what_is_not_available(engine: Engine) -> None:
+    items = small_shop().items
+    gone = items.filter(~pl.col("available"))["item_id"][0]
+    dear, cheap = items.filter("available").sort("price", descending=True)["item_id"][[0, -1]]
+    price = items.filter(item_id=dear)["price"][0]
+    rules = [
+        {"kind": "boost", "items": [cheap], "factor": 2.0},
+        {"kind": "block", "name": "Recall", "items": [cheap, gone]},
+        {"kind": "price", "name": "Band", "most": price - 0.005},
+    ]
+    found = engine.with_final({"rules": rules}).explain("u00042", items=[gone, dear, cheap])
+    assert found.items["rule"].to_list() == [
+        "not available",
+        "left out by the rule Band",
+        "left out by the rule Recall",
+    ]
+    assert found.items["words"][1] == "Not on the list: left out by the rule Band"
+    unavailable = items["available"].len() - items["available"].sum()
+    assert found.rules[0] == f"{unavailable} items not available"
+    assert found.rules[1] == "1 item left out by the rule Recall"
+    assert found.rules[2].endswith(" left out by the rule Band")
+
+
+@pytest.mark.parametrize("k", [4, 10])
+def test_what_a_cap_held_back_is_not_said_to_rank_below(engine: Engine, k: int) -> None:
+    """Of few categories a list of 10 is short, as each of them has room for one item."""
+    user = "u00042"
+    cap = {"kind": "cap", "name": "One Each", "column": "category", "most": 1}
+    other = engine.with_final({"rules": [cap]})
+    items = other.explain(user, k=k, items=other.items).items.join(
+        small_shop().items, on="item_id", maintain_order="left"
+    )
+    full = items.filter(pl.col("rule").is_null())
+    assert full["item_id"].sort().to_list() == (
+        other.recommend([user], k=k)["item_id"].sort().to_list()
+    )
+    held = items.filter(rule="held back by the rule One Each")
+    assert set(held["category"]) <= set(full["category"])
+    assert held["score"].max() > full["score"].min()
+    below = items.filter(rule=f"ranked below {k}")
+    assert (len(below) == 0) == (len(full) < k)
+    assert not len(below) or below["score"].max() < full["score"].min()
+    variants = items.filter(rule="another variant of the product ranks better")
+    ranked = items.filter(pl.col("rank").is_not_null())
+    assert set(variants["variant_group"]) <= set(ranked["variant_group"])
+    assert ranked["variant_group"].is_unique().all()
