@@ -67,7 +67,7 @@ def _fit(users: int, artifact: Path) -> None:
     shop = make_shop(users=users, items=5_000, sessions_per_user=3.0)
     changes = {
         "ranker": {"epochs": 1},
-        "sources": {"content": {"use": False}},  # embedding takes long and adds nothing here
+        "sources": {name: {"use": False} for name in ("content", "sequence")},  # long fits alone
         "training": TrainingSettings(most_lists=4_000),
     }
     settings = shop_settings().model_copy(update=changes)

@@ -140,9 +140,8 @@ def chosen_by(future: Interactions, users: Array) -> Chosen:
     """
     offsets, flat = ragged.gather(future.offsets, users)
     owner = ragged.owners(offsets)
-    items, weights, events = (
-        each[flat] for each in (future.item_rows, future.weights, future.event_codes)
-    )
+    items, weights = future.item_rows[flat], future.weights[flat]
+    events = future.event_codes[flat]
     strengths = np.array(future.worths)[events] if future.worths else weights
     order = np.lexsort((-weights, -strengths, items, owner))
     owner, items, weights, events = owner[order], items[order], weights[order], events[order]

@@ -19,7 +19,7 @@ from recsys.trial import Trial, event_grades
 if TYPE_CHECKING:
     from recsys.engine import Engine
 
-USERS = 4_000
+USERS = 1_500
 """Of a window, whose lists are asked for once more, with their probabilities."""
 
 

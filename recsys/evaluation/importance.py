@@ -19,7 +19,7 @@ from recsys.retrieval.sources import PASSING
 if TYPE_CHECKING:
     from recsys.engine import Engine
 
-SAMPLE = 300
+SAMPLE = 200
 """Users whose lists are looked at: about a second's work where lists are some hundred long."""
 
 

@@ -159,12 +159,16 @@ def test_weights_of_one_item_are_its_greatest() -> None:
 
 def test_three_put_into_a_cart_are_no_purchase() -> None:
     rows = pl.DataFrame(
-        [("u", "a", "view", 1, 1), ("u", "b", "cart", 3, 2), ("u", "b", "purchase", 1, 2)],
+        [
+            ("u", "a", "view", 1, 1_600_000_000),
+            ("u", "b", "cart", 3, 1_600_000_060),
+            ("u", "b", "purchase", 1, 1_600_000_060),
+        ],
         schema=["user_id", "item_id", "event", "pieces", "at"],
         orient="row",
     )
     log, _ = read_interactions(rows, LogColumns(time="at", event="event", quantity="pieces"))
-    (found,) = moments_of_last_items(log, 1, np.zeros(len(log.events), bool))
+    (found,) = moments_of_last_items(log, 1, np.ones(len(log.events), bool))
     assert [log.events[code] for code in found.chosen.events] == ["purchase"]
     assert found.chosen.weights == pytest.approx(log.weights.max())
 
