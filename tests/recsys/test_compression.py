@@ -70,7 +70,7 @@ def test_a_missing_package_is_said_before_the_fit(monkeypatch: pytest.MonkeyPatc
     told: list[str] = []
     shop = small_shop()
     engine = Engine(quick_settings(ranker={**QUICK, "compression": "onnx"}))
-    with pytest.raises(MissingDependency, match="needs onnxruntime"):
+    with pytest.raises(MissingDependency, match="needs onnx"):
         engine.fit(shop.events, shop.items, progress=lambda step, share: told.append(step))
     assert not told
 
