@@ -208,9 +208,8 @@ def _valued(candidates: Candidates, expected: Floats, known: Mask) -> Ranked:
     """The candidates by what they are expected to bring; in fused order for who is not known."""
     scores = np.where(known[:, None], expected, fused_scores(candidates))
     places = order(scores)
-    return Ranked(
-        candidates.at(places), np.take_along_axis(scores, places, axis=1), known & False, ()
-    )
+    nobody = np.zeros(len(candidates), bool)
+    return Ranked(candidates.at(places), np.take_along_axis(scores, places, axis=1), nobody, ())
 
 
 def _expected(probabilities: Floats, worth: Floats) -> Floats:
