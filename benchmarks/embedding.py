@@ -3,7 +3,8 @@
     python -m benchmarks embed [--data-dir ../shared/data] [--rounds 3] [--json FILE]
 
 Once with short texts (about 12 tokens, a title) and once with long ones (about 108, a
-description), all systems in turn. Without sentence-transformers only ours is measured.
+description), all systems in turn. Without sentence-transformers only ours is measured, and bf16
+not where the processor has no instructions for it.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from benchmarks.machine import machine
 from benchmarks.measure import in_turn, peak_gb, write_results
@@ -93,10 +95,11 @@ def cut(titles: pl.Series, tokens: int, count: int, encoder: TextEncoder) -> lis
 
 def _systems(encoder: TextEncoder, cache: Path) -> dict[str, Embed]:
     """Name -> embed; none of them finds a text on the disk."""
-    systems = {
-        "recsys fp32": _alone(encoder, cache),
-        "recsys bf16": _alone(replace(encoder, half=True), cache),
-    }
+    systems = {"recsys fp32": _alone(encoder, cache)}
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
+        print("recsys bf16 is left out: this processor has no instructions for it")
+    else:
+        systems["recsys bf16"] = _alone(replace(encoder, half=True), cache)
     if find_spec("sentence_transformers"):
         systems[PEER] = _peer(encoder)
     else:

@@ -25,8 +25,8 @@ TWO_STAGE, FUSED = "two-stage", "fused"
 
 _log = logging.getLogger("recsys")
 
-BLOCK_CELLS = 8_000_000
-"""Queries x items that one block may span: it bounds the memory of dense scores (32 MB)."""
+BLOCK_CELLS = 64_000_000
+"""Queries x items that one block may span: it bounds the memory of a source with dense scores."""
 
 MOST_QUERIES = 128
 """Queries of one block at the most: it bounds the memory of features."""

@@ -15,6 +15,7 @@ _TILE = 1 << 18  # products at once: 1 MB
 _LIST_NUMBERS = 1 << 24  # what the lists of a block of queries may hold: 128 MB with the scores
 _FIRST_PROBES = 8
 _PER_CELL = 64  # vectors that a centroid is learnt from
+_MOST_READ = 8  # who reads more than one cell in so many is served sooner by one product with all
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,9 @@ class Cells:
         return replace(self, probes=min(effort, len(self.centroids)))
 
     def stronger(self) -> "Cells | None":
-        """The same with half as many cells read again; None where a query reads half of all."""
-        if 2 * self.probes >= len(self.centroids):
-            return None
-        return self.with_effort(self.probes + (self.probes + 1) // 2)
+        """The same with half as many cells read again; None where that is too much of them all."""
+        probes = self.probes + (self.probes + 1) // 2
+        return self.with_effort(probes) if _MOST_READ * probes <= len(self.centroids) else None
 
     def block(self, k: int) -> int:
         """Queries at once: many, so that many meet in a cell."""

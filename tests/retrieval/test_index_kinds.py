@@ -11,9 +11,11 @@ import pytest
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.errors import SettingsError
 from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.cells import Cells
 from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.index_settings import IndexSettings, Kind
 from recsys.retrieval.nearest import Held, nearest
+from recsys.retrieval.searchers import Searcher, make
 
 ITEMS, SIZE, K = 3000, 16, 20
 KINDS: tuple[Kind, ...] = ("exact", "ivf", "hnsw", "sq", "pq")
@@ -206,6 +208,15 @@ def test_where_nothing_suffices_all_is_read(caplog: pytest.LogCaptureFixture) ->
     assert "every vector is read instead" in caplog.text
     items, _ = index.search(QUERIES, K, Allowed.everything(50, 1100))
     assert shared(items, exact(noise, ROWS[:1100], Allowed.everything(50, 1100))) == 1.0
+
+
+def test_cells_are_given_up_before_they_read_an_eighth_of_all() -> None:
+    noise = np.random.default_rng(3).standard_normal((ITEMS, SIZE), np.float32)
+    searcher: Searcher | None = make(faiss, None, "ivf", ROWS, noise, IndexSettings())
+    while searcher is not None:
+        last, searcher = searcher, searcher.stronger()
+    assert isinstance(last, Cells)
+    assert last.effort <= max(8, len(last.centroids) // 8)
 
 
 def test_recall_is_measured_with_the_queries_given() -> None:
