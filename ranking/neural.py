@@ -16,6 +16,7 @@ from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.scorers import NetworkScorer, in_chunks, scored
 
+Precision = Literal["auto", "float32", "bfloat16"]
 Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "onnx"]
 
 
@@ -43,6 +44,9 @@ class NeuralRanker:
     patience: int = 3  # epochs
     event_loss: float = 0.3  # what the loss of the events' heads weighs beside that of the lists
     most_gradient: float | None = None  # norm; a larger gradient is shortened to it
+    precision: Precision = "auto"
+    """Of the products while training, never of scores; "auto" is bfloat16 on a GPU alone."""
+    processes: int = 1  # that train together; spawned, so a script needs its `__main__` guard
     checkpoint: Path | None = None
     compression: Compression = "none"  # what `compress` is to try after a fit
     most_loss: float = 0.01  # of NDCG@10, relative, that it may cost
@@ -61,7 +65,7 @@ class NeuralRanker:
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "patience", "learning_rate"):
+        for name in ("epochs", "batch", "patience", "learning_rate", "processes"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
         if self.most_gradient is not None and not self.most_gradient > 0:
@@ -79,10 +83,15 @@ class NeuralRanker:
                 "ranker.event_weights order by probabilities, which no compression serves; got "
                 f"{dict(self.event_weights)} and compression = {self.compression!r}"
             )
-        if self.compression not in get_args(Compression):
+        for name, known in (("compression", Compression), ("precision", Precision)):
+            if (value := getattr(self, name)) not in get_args(known):
+                raise SettingsError(
+                    f"unknown {name} {value!r}; {nearest(str(value), get_args(known))}"
+                )
+        if self.processes > 1 and ":" in self.device:
             raise SettingsError(
-                f"unknown compression {self.compression!r}; "
-                f"{nearest(str(self.compression), get_args(Compression))}"
+                f"each of {self.processes} processes has a device of its own; got device = "
+                f"{self.device!r}"
             )
         if not self.most_loss >= 0:
             raise SettingsError(f"most_loss must be 0 or more; got {self.most_loss}")
@@ -105,6 +114,7 @@ class NeuralRanker:
         """Learn from lists; `progress` is told the share of the epochs that is done."""
         import torch
 
+        from recsys.ranking.distributed import train_together
         from recsys.ranking.training import train
 
         if len(lists) < 2:
@@ -119,7 +129,8 @@ class NeuralRanker:
         self.threshold_ = self._threshold(self._lots(lists.users))
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network, self.curve_, heads = train(lists, self, progress)
+            taught = train_together if self.processes > 1 else train
+            network, self.curve_, heads = taught(lists, self, progress)
         self._hold(network)
         self.events_ = tuple(lists.events[head] for head in heads)
         self.shift_, self.lines_ = _shift(lists), (Platt(),) * len(heads)
@@ -130,6 +141,13 @@ class NeuralRanker:
             )
         self.names_ = lists.names
         return self
+
+    @property
+    def in_half(self) -> bool:
+        """Is it trained in bfloat16?"""
+        if self.precision == "auto":
+            return self._device() != "cpu"
+        return self.precision == "bfloat16"
 
     def holds_out(self, users: Rows) -> Mask:
         """(n,) whether each list, by its user (n,), is kept from learning and decides when to stop.

@@ -10,6 +10,7 @@ from recsys.features.arrays import Array, Mask
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
 from recsys.ranking.checkpoint import Checkpoint, Curve, Training, Weights
+from recsys.ranking.distributed import ALONE, Group
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork, outcome_loss, softmax_loss
 
@@ -22,29 +23,31 @@ LEAST_OUTCOMES = 50
 
 def train(
     lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None,
-    network: ListNetwork | None = None,
+    network: ListNetwork | None = None, group: Group = ALONE,
 ) -> tuple[ListNetwork, Curve, tuple[int, ...]]:  # fmt: skip
     """Train a network on lists; returns it as of its best epoch, and the loss of every epoch.
 
     Last come the events that it has heads for, by their place in `lists.events`. What decides is
     the loss of the lists; that of the heads is added to what the hidden layers learn from. The
-    network is a fresh one unless one is given to go on from, which has no heads.
+    network is a fresh one unless one is given to go on from, which has no heads. Of several
+    processes each learns from its share of every batch, all with the same outcome.
     """
     rng = np.random.default_rng(settings.seed)
     learnt, held = held_out(lists, settings)
     heads = learnable(lists.outcomes(learnt), lists.filled[learnt]) if settings.event_loss else []
-    training = _begun(network or _network(lists, settings, heads), settings, len(learnt), rng)
+    training = _begun(network or fresh(lists, settings, heads), settings, len(learnt), rng)
     checkpoint = Checkpoint.of(settings, lists)
     if checkpoint:
         checkpoint.resume(training)
     curve = training.curve
     while not _finished(curve, settings):
-        loss = _epoch(training, lists, learnt, settings, heads)
+        group.draw_anew(settings.seed, len(curve))
+        loss = _epoch(training, lists, learnt, settings, heads, group)
         curve.append({"train": loss, "held out": _held_loss(training.network, lists, held)})
         _refuse_nan(curve)
         if _best_epoch(curve) == len(curve) - 1:
             training.best = _copied(training.network)
-        if checkpoint:
+        if checkpoint and group.rank == 0:
             checkpoint.write(training)
         if progress:
             progress(len(curve) / settings.epochs)
@@ -72,20 +75,30 @@ def _begun(
 
 def _epoch(
     training: Training, lists: TrainingLists, learnt: Array, settings: "NeuralRanker",
-    heads: list[int],
+    heads: list[int], group: Group,
 ) -> float:  # fmt: skip
     """Learn from every list once, in a drawn order; the mean loss while doing so."""
     total, network = 0.0, training.network.train()
     for batch in _batches(training.rng.permutation(learnt), settings.batch):
-        loss, of_heads = _losses(network, lists, batch, heads)
         training.optimizer.zero_grad()
-        (loss + settings.event_loss * of_heads).backward()  # type: ignore[no-untyped-call]
+        own = group.share(batch)
+        if len(own):
+            loss, of_heads = _losses(network, lists, own, heads, half=settings.in_half)
+            part, of_pairs = len(own) / len(batch), _share(lists.filled, own, batch)
+            mixed = part * loss + settings.event_loss * of_pairs * of_heads
+            mixed.backward()  # type: ignore[no-untyped-call]
+            total += loss.item() * len(own)
+        group.sum_gradients(network)
         if settings.most_gradient is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), settings.most_gradient)
         training.optimizer.step()
         training.schedule.step()
-        total += loss.item() * len(batch)
-    return total / len(learnt)
+    return group.summed(total, training.device) / len(learnt)
+
+
+def _share(filled: Mask, own: Array, batch: Array) -> float:
+    """The share of a batch's candidates that are on a process's own lists."""
+    return 1.0 if len(own) == len(batch) else float(filled[own].sum() / filled[batch].sum())
 
 
 def _copied(network: ListNetwork) -> Weights:
@@ -117,8 +130,8 @@ def learnable(outcomes: Mask, filled: Mask) -> list[int]:
     return np.flatnonzero(np.minimum(chosen, others) >= LEAST_OUTCOMES).tolist()
 
 
-def _network(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -> ListNetwork:
-    """A fresh network whose inputs are brought to mean 0 and deviation 1; constants to 0.
+def fresh(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -> ListNetwork:
+    """A network whose inputs are brought to mean 0 and deviation 1; constants to 0.
 
     Its heads begin with the share of the candidates that each event chose.
     """
@@ -142,17 +155,24 @@ def _batches(order: Array, size: int) -> Iterator[Array]:
 
 
 def _losses(
-    network: ListNetwork, lists: TrainingLists, batch: Array, heads: list[int]
+    network: ListNetwork, lists: TrainingLists, batch: Array, heads: list[int], half: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of some lists, and that of their heads: 0 without any."""
+    """The loss of some lists, and that of their heads: 0 without any.
+
+    With `half` products are those of bfloat16; the losses are of float32 all the same.
+    """
     device = network.mean.device
     features, labels, filled = (
         torch.from_numpy(array[batch]).to(device)
         for array in (lists.features, lists.labels, lists.filled)
     )
     if not heads:
-        return softmax_loss(network(features), labels, filled), torch.zeros((), device=device)
-    scores, logits = network.with_heads(features)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            scores = network(features)
+        return softmax_loss(scores.float(), labels, filled), torch.zeros((), device=device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        scores, logits = network.with_heads(features)
+    scores, logits = scores.float(), logits.float()
     outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(logits)
     return softmax_loss(scores, labels, filled), outcome_loss(logits, outcomes, filled)
 

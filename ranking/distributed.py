@@ -1,0 +1,177 @@
+"""Processes that train one network together, each with a share of every batch."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed, multiprocessing
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+
+from recsys.features.arrays import Array
+from recsys.features.device import pick
+from recsys.features.errors import SettingsError, TrainingError
+from recsys.features.threads import cores
+from recsys.ranking.lists import TrainingLists
+
+if TYPE_CHECKING:
+    from recsys.ranking.checkpoint import Curve
+    from recsys.ranking.network import ListNetwork
+    from recsys.ranking.neural import NeuralRanker
+
+_POLLED = 0.2  # seconds between two looks at how far the processes are
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train together, seen from one of them."""
+
+    rank: int = 0
+    size: int = 1
+
+    def share(self, batch: Array) -> Array:
+        """The lists of a batch (b,) that this process learns from."""
+        return batch[self.rank :: self.size]
+
+    def sum_gradients(self, network: "ListNetwork") -> None:
+        """Give every process the sum of all gradients, so that all take the same step."""
+        if self.size == 1:
+            return
+        parameters = list(network.parameters())
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([each.flatten() for each in own])
+        distributed.all_reduce(flat)
+        parts = torch.split(flat, [each.numel() for each in own])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def summed(self, value: float, device: torch.device) -> float:
+        """The sum of what each process has of it."""
+        if self.size == 1:
+            return value
+        total = torch.tensor(value, device=device)
+        distributed.all_reduce(total)
+        return total.item()
+
+    def draw_anew(self, seed: int, epoch: int) -> None:
+        """What torch draws in this epoch hangs on the seed and the process, not on what went
+        before: so that a training that resumes draws as one that was not stopped.
+        """
+        if self.size > 1:
+            drawn = np.random.SeedSequence((seed, self.rank, epoch)).generate_state(1, np.uint64)
+            torch.manual_seed(int(drawn[0]))
+
+
+ALONE = Group()
+"""One process, which has the whole of every batch."""
+
+
+def train_together(
+    lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None
+) -> "tuple[ListNetwork, Curve, tuple[int, ...]]":
+    """As `training.train`, by `settings.processes` spawned ones; on GPUs each has its own.
+
+    They meet through a file and talk over this machine's own network alone. A step is that of one
+    process but for the order in which sums are rounded, and for what dropout draws. Raises
+    SettingsError where there are fewer GPUs than processes, TrainingError where one of them fails.
+    """
+    from recsys.ranking.training import fresh
+
+    device = pick(settings.device)
+    if device != "cpu" and torch.cuda.device_count() < settings.processes:
+        raise SettingsError(
+            f"ranker.processes must be at most the number of GPUs, {torch.cuda.device_count()}; "
+            f"got {settings.processes}"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="recsys-"))
+    try:
+        _write(lists, folder)
+        _spawn(folder, settings, progress)
+        about = json.loads((folder / "learnt.json").read_text())
+        network = fresh(lists, settings, about["heads"])
+        network.load_state_dict(load_file(folder / "learnt.safetensors"))
+        return network.eval().to(device), about["curve"], tuple(about["heads"])
+    finally:
+        shutil.rmtree(folder)
+
+
+def _spawn(
+    folder: Path, settings: "NeuralRanker", progress: Callable[[float], None] | None
+) -> None:
+    """Run the processes to their end."""
+    done: Any = multiprocessing.get_context("spawn").SimpleQueue()
+    running = start_processes(  # type: ignore[no-untyped-call]
+        _worker, (folder, replace(settings), done), settings.processes, join=False
+    )
+    try:
+        finished = False
+        while not finished:
+            finished = running.join(_POLLED)
+            while not done.empty():
+                share = done.get()
+                if progress:
+                    progress(share)
+    except ProcessRaisedException as error:
+        last = str(error).strip().splitlines()[-1]
+        raise TrainingError(f"a process that trains the ranker failed: {last}") from error
+    finally:
+        for process in running.processes:
+            if process.is_alive():
+                process.terminate()
+
+
+def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
+    """One of the processes; the first writes what all have learnt."""
+    from recsys.ranking.training import train
+
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    on_gpu = pick(settings.device) != "cpu"
+    if on_gpu:
+        torch.cuda.set_device(rank)
+    else:
+        torch.set_num_threads(max(1, cores() // settings.processes))
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        init_method=(folder / "meeting").absolute().as_uri(),
+        rank=rank,
+        world_size=settings.processes,
+    )
+    try:
+        torch.manual_seed(settings.seed)
+        group = Group(rank, settings.processes)
+        network, curve, heads = train(
+            _read(folder), settings, None if rank else done.put, group=group
+        )
+        if rank == 0:
+            weights = {name: value.cpu() for name, value in network.state_dict().items()}
+            save_file(weights, folder / "learnt.safetensors")
+            (folder / "learnt.json").write_text(json.dumps({"curve": curve, "heads": heads}))
+    finally:
+        distributed.destroy_process_group()
+
+
+def _write(lists: TrainingLists, folder: Path) -> None:
+    """Arrays as files of their own, the rest as JSON."""
+    about = {}
+    for field in fields(lists):
+        value = getattr(lists, field.name)
+        if isinstance(value, np.ndarray):
+            np.save(folder / f"{field.name}.npy", value)
+        else:
+            about[field.name] = value
+    (folder / "lists.json").write_text(json.dumps(about))
+
+
+def _read(folder: Path) -> TrainingLists:
+    """What `_write` wrote; the arrays are mapped, so that processes share them."""
+    about = json.loads((folder / "lists.json").read_text())
+    arrays = {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+    about |= {name: tuple(about[name]) for name in ("names", "events")}
+    return TrainingLists(**arrays, **about)
