@@ -12,6 +12,7 @@ import polars as pl
 from recsys import __version__
 from recsys.adaptation import adapted
 from recsys.artifact import check_folder, write_folder
+from recsys.embedding import with_text_vectors
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
@@ -22,7 +23,6 @@ from recsys.features.predicate import Predicate
 from recsys.features.reading import read_interactions
 from recsys.features.settings import nearest
 from recsys.features.sources import Source as Table
-from recsys.features.text import TextEncoder
 from recsys.features.threads import side_by_side
 from recsys.features.vocabulary import Ids, as_ids
 from recsys.final import Final, lot_keys
@@ -342,9 +342,10 @@ class Engine:
         """A fit that is ready to run, the final list's rules, and what the data decided of it."""
         settings, chosen = adapted(self.settings, log, catalog)
         rules = Rules.of(settings.final.rules, catalog, log)
-        catalog = _embedded(catalog, settings, progress)
         policy = Policy.of(catalog.available(), log.events, self.settings.events)
-        return Fitting(settings, catalog, rules.narrowed(policy), progress), rules, chosen
+        catalog, said = with_text_vectors(catalog, log, settings, policy.hides, progress)
+        fitting = Fitting(settings, catalog, rules.narrowed(policy), progress)
+        return fitting, rules, chosen + said
 
     def _final(self, rules: Rules, catalog: Catalog) -> Final | None:
         once = shown_once(catalog, make_fusion(self.settings))
@@ -441,18 +442,3 @@ def _check_k(k: int) -> None:
         raise DataError(f"k must be a whole number; got {k!r}")
     if k < 1:
         raise DataError(f"k must be at least 1; got {k}")
-
-
-def _embedded(catalog: Catalog, settings: EngineSettings, progress: Progress) -> Catalog:
-    """The catalogue with its text as vectors, where a source in use or diversity reads them."""
-    members, diversity = make_sources(settings).members, settings.final.diversity
-    read = any(getattr(member.retriever, "vectors", None) == "text" for member in members)
-    read |= diversity.is_on and diversity.on == "text"
-    if not read or not catalog.has_text or "text" in catalog.vectors:
-        return catalog
-    text = settings.text
-    encoder = TextEncoder(
-        text.model, max_tokens=text.max_tokens, device=settings.device, cache=text.cache
-    )
-    vectors = encoder.embed(catalog.texts(), lambda share: progress("embedding texts", share))
-    return catalog.with_vectors("text", vectors)

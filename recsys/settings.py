@@ -52,6 +52,9 @@ class TextSettings(Settings):
     max_tokens: int = Field(default=64, ge=3)
     cache: Path | None = None
     """Where vectors are kept between runs; by default the user's cache folder."""
+    tuning: Table | None = None
+    """Arguments of retrieval/text_tuning.py: each fit then tunes the model on what was had
+    together. {} are its defaults; None leaves the model as it came."""
 
 
 class TrainingSettings(Settings):

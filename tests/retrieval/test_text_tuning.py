@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from recsys.features.errors import ArtifactError, DataError, SettingsError, TrainingError
 from recsys.features.text import TextEncoder
 from recsys.features.text_adapters import Adapters
 from recsys.retrieval.text_pairs import TextPairs
 from recsys.retrieval.text_tuning import TextTuning
+from tests.bert import tiny_bert
 from tests.worlds import log_of
 
 WORDS = ["red", "blue", "soft", "loud", "cup", "shoe", "lamp", "rug"]
@@ -26,26 +24,7 @@ SMALL = TextTuning(pairs=240, batch=8, rank=2, learning_rate=0.02, hard=1, near=
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     """A tiny BERT of random weights that knows eight words."""
-    folder = tmp_path_factory.mktemp("bert")
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(names)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(folder)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(
-            BertConfig(
-                vocab_size=len(names),
-                hidden_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=32,
-                max_position_embeddings=16,
-                initializer_range=0.3,
-            )
-        ).save_pretrained(folder)
+    folder = tiny_bert(tmp_path_factory.mktemp("bert"), WORDS)
     return TextEncoder(str(folder), device="cpu", cache=tmp_path_factory.mktemp("cache"))
 
 
