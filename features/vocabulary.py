@@ -41,13 +41,13 @@ class Vocabulary:
             return self._joined(asked)
         sorted_ids, order = self._sorted
         place = np.minimum(sorted_ids.search_sorted(asked).to_numpy(), len(self) - 1)
-        found = sorted_ids.gather(place).eq_missing(asked).to_numpy()
+        found = sorted_ids[place].eq_missing(asked).to_numpy()
         return np.where(found, order[place], PAD).astype(np.int32)
 
     def ids_at(self, rows: Array) -> pl.Series:
         """The id of each row (n,), null where the row is PAD."""
         if not (rows == PAD).any():
-            return self.ids.gather(rows)
+            return self.ids[rows]
         return self.ids.gather(pl.Series(rows).replace(PAD, None).cast(pl.UInt32))
 
     def extended(self, ids: Ids) -> "Vocabulary":

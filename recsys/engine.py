@@ -363,7 +363,7 @@ class Engine:
         said = pl.Series(["unknown user: popular items", "no events: popular items", None])
         histories = Histories.of(log, rows)
         known = (rows != PAD).astype(np.uint32) + ((rows != PAD) & (histories.lengths > 0))
-        return Asked(ids, histories, said.gather(known))
+        return Asked(ids, histories, said[known])
 
     def _known(self, items: Ids) -> Rows:
         """The rows (n,) of items; raises DataError where one is unknown."""

@@ -60,9 +60,9 @@ def sentences(
     named = past != PAD
     parts = pl.DataFrame(
         {
-            "before": pl.Series(before, dtype=pl.String).gather(np.maximum(codes, 0)),
-            "title": titles.gather(np.where(named, past, 0)),
-            "after": pl.Series(after, dtype=pl.String).gather(np.maximum(codes, 0)),
+            "before": pl.Series(before, dtype=pl.String)[np.maximum(codes, 0)],
+            "title": titles[np.where(named, past, 0)],
+            "after": pl.Series(after, dtype=pl.String)[np.maximum(codes, 0)],
             "named": named,
             "said": codes != PAD,
         }

@@ -121,13 +121,13 @@ def as_table(
     items, codes, past = lists.items[shown], lists.codes[shown], lists.past[shown]
     table = pl.DataFrame(
         {
-            "user_id": asked.ids.gather(owner),
+            "user_id": asked.ids[owner],
             "item_id": catalog.items.ids_at(items),
             "rank": (place + 1).astype(np.int32),
             "score": lists.scores[shown],
             "sources": _names(lists.offered[shown], sources),
             "reason": sentences(codes, past, retrievers, catalog.titles()),
-            "note": _notes(asked, lists, k, rules).gather(owner),
+            "note": _notes(asked, lists, k, rules)[owner],
         }
     )
     foretold = lists.probabilities[shown]
@@ -159,7 +159,7 @@ def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
     """(n,) the names that the bits of each code stand for."""
     found, place = np.unique(offered, return_inverse=True)
     names = [[name for bit, name in enumerate(sources) if code >> bit & 1] for code in found]
-    return pl.Series(names, dtype=pl.List(pl.String)).gather(place)
+    return pl.Series(names, dtype=pl.List(pl.String))[place]
 
 
 def _notes(asked: Asked, lists: Lists, k: int, rules: Sequence[str]) -> pl.Series:
