@@ -415,10 +415,18 @@ class Engine:
             allowed = request.policy.allowed(histories)
             keys = lot_keys(fitted.final, block.ids, histories.now) if request.explore else None
             candidates, failed = fitted.candidates(histories, allowed, k)
+            pairs = fitted.pairs(histories, candidates) if request.events else None
             ranked = fitted.listed(
-                histories, allowed, candidates, failed, k, keys=keys, worth=request.worth
+                histories,
+                allowed,
+                candidates,
+                failed,
+                k,
+                keys=keys,
+                worth=request.worth,
+                pairs=pairs,
             )
-            odds = fitted.probabilities(histories, candidates, ranked) if request.events else None
+            odds = None if pairs is None else fitted.probabilities(pairs, ranked)
             most = fitted.available(allowed)
             return Lists.of(histories, ranked, k, most, fitted.sources.retrievers, odds)
 

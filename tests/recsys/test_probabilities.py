@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,8 @@ from recsys.features.arrays import PAD, Floats
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.ranked import Ranked
+from recsys.ranking.pair_features import Knowledge, pair_features
+from recsys.retrieval.candidates import Candidates
 from recsys.settings import EngineSettings
 from recsys.shop import Shop, make_shop
 from tests.shops import listed, ordered_engine, quick_settings, small_shop
@@ -57,6 +60,23 @@ def test_columns_of_probabilities_beside_the_same_list() -> None:
     odds = told.select(ODDS).to_numpy()
     assert ((odds > 0) & (odds < 1)).all()
     assert (np.diff(odds, axis=1) <= 0).all(), "a purchase is never more probable than a view"
+
+
+def test_what_stage_two_reads_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(histories: Histories, candidates: Candidates, knowledge: Knowledge) -> Any:
+        made.append(len(histories))
+        return pair_features(histories, candidates, knowledge)
+
+    monkeypatch.setattr("recsys.fitted.pair_features", counted)
+    engine = foretelling()
+    for by_value in (None, "price"):
+        engine.recommend(engine.users[:3], probabilities=True, by_value=by_value)
+        assert made == [3]
+        made.clear()
+    engine.recommend(["nobody"], probabilities=True)
+    assert not made
 
 
 def test_who_is_unknown_has_none() -> None:
