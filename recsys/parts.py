@@ -49,6 +49,11 @@ _SHARED = ("seed", "device")
 """Settings of the engine that every part has unless it has its own."""
 
 
+def check_parts(settings: EngineSettings) -> None:
+    """Raise SettingsError where a part cannot be made of its table."""
+    make_sources(settings), make_ranker(settings)
+
+
 def make_sources(settings: EngineSettings) -> Sources:
     """New sources, nothing learnt yet; raises SettingsError on a wrong table."""
     tables = source_tables(settings)
@@ -89,9 +94,8 @@ def _source(name: str, table: Table, settings: EngineSettings) -> Source:
     if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
         raise SettingsError(f"setting '{where}.depth' must be 0 or more, or auto; got {depth!r}")
     make = KINDS[kind]
-    return Source(
-        built(make, {"name": name, **_with_shared(make, arguments, settings)}, where), depth
-    )
+    arguments = {"name": name, **_with_shared(make, arguments, settings)}
+    return Source(built(make, arguments, where, _OURS), depth)
 
 
 def _with_shared(make: Any, arguments: Table, settings: EngineSettings) -> Table:
