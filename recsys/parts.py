@@ -50,8 +50,12 @@ _SHARED = ("seed", "device")
 
 
 def check_parts(settings: EngineSettings) -> None:
-    """Raise SettingsError where a part cannot be made of its table."""
-    make_sources(settings), make_ranker(settings)
+    """Raise SettingsError where a part cannot be made of its table, or the fusion names a source
+    that settings turn off."""
+    make_ranker(settings)
+    off = {*DEFAULT_SOURCES, *settings.sources} - source_tables(settings).keys()
+    for name in sorted(make_sources(settings).fusion.sources & off):
+        raise SettingsError(f"fusion names source {name!r}, which sources.{name}.use turns off")
 
 
 def make_sources(settings: EngineSettings) -> Sources:
