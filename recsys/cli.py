@@ -90,11 +90,12 @@ UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in e
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit; what goes wrong on purpose is one line on standard error."""
+    """Run a command and exit; what goes wrong on purpose is a line or two on standard error."""
     try:
         app(arguments)
     except RecsysError as error:
-        print(f"recsys: {error}", file=sys.stderr)
+        for line in [str(error), *getattr(error, "__notes__", ())]:
+            print(f"recsys: {line}", file=sys.stderr)
         sys.exit(exit_code(error))
     sys.exit(Exit.OK)
 
