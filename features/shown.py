@@ -12,7 +12,7 @@ _HOUR = 3_600_000_000  # microseconds
 
 @dataclass(frozen=True)
 class Shown:
-    """Impressions counted together: of a log of billions some hundred thousand numbers are kept."""
+    """Impressions counted together: of billions some hundred thousand numbers are left."""
 
     until: Times  # (m,) the end of the hour in which they were; 0 where the log has no clock
     places: Array  # (m,) from 1

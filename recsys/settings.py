@@ -70,6 +70,9 @@ class TrainingSettings(Settings):
     """Users drawn for training, over all cutoffs."""
     least_positives: int = Field(default=200, ge=2)
     """With fewer lists that have a chosen candidate there is no ranker: lists are fused by rank."""
+    most_place_weight: float = Field(default=10.0, ge=1)
+    """A choice counts for more the less its place in a list is looked at, up to so many times; with
+    1 places count for nothing. It needs impressions with positions in the log."""
 
     @model_validator(mode="after")
     def _some_past_is_left(self) -> Self:
