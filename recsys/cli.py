@@ -90,12 +90,11 @@ UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in e
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit; what goes wrong on purpose is a line or two on standard error."""
+    """Run a command and exit; what goes wrong on purpose is one line on standard error."""
     try:
         app(arguments)
     except RecsysError as error:
-        for line in [str(error), *getattr(error, "__notes__", ())]:
-            print(f"recsys: {line}", file=sys.stderr)
+        print("; ".join([f"recsys: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         sys.exit(exit_code(error))
     sys.exit(Exit.OK)
 

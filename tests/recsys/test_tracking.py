@@ -422,7 +422,7 @@ def test_a_failed_command_and_one_without_a_run(run: Any, tmp_path: Path) -> Non
     (failed,) = (tmp_path / "runs").glob("log-fit-*")
     assert read(failed, "status.json")["status"] == "failed"
     assert "lacks the columns ['sku']" in read(failed, "status.json")["error"]
-    assert f"recsys: the failed run is in {failed.relative_to(tmp_path)}" in ran.err
+    assert ran.err.endswith(f"; the failed run is in {failed.relative_to(tmp_path)}\n")
 
 
 def test_the_library_keeps_nothing_of_its_own_accord(tmp_path: Path) -> None:
