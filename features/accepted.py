@@ -1,6 +1,7 @@
 """The accepted rows of a log: mapped to rows, sorted and without duplicates."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +41,9 @@ def assemble(
     Of rows that are equal in all columns the first is taken. Events that do not occur stay in the
     log's names only if the caller `declared` them. Impressions are counted and make no event.
     """
-    impressions, rest = _parted(rows, events)
-    shown = _shown(rows[impressions], clock)
-    rows = rows[rest] if len(impressions) else rows
+    impressions = _impressions(rows, events)
+    if impressions.any():
+        return _beside(impressions, rows, clock, events, items, declared)
     user_ids, user_places = _distinct(rows["user"])
     item_ids, item_places = _distinct(rows["item"])
     users = Vocabulary.of(user_ids, "user")
@@ -63,24 +64,35 @@ def assemble(
         clock=clock,
         worths=tuple(events.get(name, EventType()).weight for name in names),
         positions=_positions(rows)[order] if "position" in rows.columns else None,
-        shown=shown,
     )
-    return Accepted(log, np.concatenate([rest[order], impressions]))
+    return Accepted(log, order)
 
 
-def _parted(rows: pl.DataFrame, events: Mapping[str, EventType]) -> tuple[Array, Array]:
-    """Which rows are impressions, and which are events."""
+def _impressions(rows: pl.DataFrame, events: Mapping[str, EventType]) -> Mask:
+    """Which rows (n,) say that something was shown; (0,) where no row could."""
     of_events = np.array([event.impression for event in events.values()], np.bool_)
     if "event" not in rows.columns or not of_events.any():
-        return np.zeros(0, np.int64), np.arange(len(rows))
-    are = of_events[rows["event"].to_numpy()]
-    return np.flatnonzero(are), np.flatnonzero(~are)
+        return np.zeros(0, np.bool_)
+    are: Mask = of_events[rows["event"].to_numpy()]
+    return are
 
 
-def _shown(impressions: pl.DataFrame, clock: Clock) -> Shown | None:
-    if "position" not in impressions.columns or not len(impressions):
-        return None
-    return Shown.of(_times(impressions), _positions(impressions), clock == "time")
+def _beside(
+    impressions: Mask,
+    rows: pl.DataFrame,
+    clock: Clock,
+    events: Mapping[str, EventType],
+    items: Vocabulary | None,
+    declared: bool,
+) -> Accepted:
+    """The log of the other rows, with what was shown."""
+    places, rest = np.flatnonzero(impressions), np.flatnonzero(~impressions)
+    log, source = assemble(rows[rest], clock, events, items, declared)
+    if "position" in rows.columns:
+        of_them = rows[places]
+        shown = Shown.of(_times(of_them), _positions(of_them), clock == "time")
+        log = replace(log, shown=shown)
+    return Accepted(log, np.concatenate([rest[source], places]))
 
 
 def _positions(rows: pl.DataFrame) -> NDArray[np.uint16]:

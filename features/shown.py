@@ -8,6 +8,7 @@ import numpy as np
 from recsys.features.arrays import Array, Mask, Times
 
 _HOUR = 3_600_000_000  # microseconds
+_PLACES = 1 << 16  # places are uint16
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,9 @@ class Shown:
         """Count impressions (n,) with their places from 1; 0, an unknown place, is left out."""
         known = places > 0
         hours = times[known] // _HOUR + 1 if clocked else np.zeros(known.sum(), np.int64)
-        pairs, counts = np.unique(
-            np.stack([hours, places[known].astype(np.int64)]), axis=1, return_counts=True
-        )
-        return cls(pairs[0] * _HOUR, pairs[1], counts)
+        keys, counts = np.unique(hours * _PLACES + places[known], return_counts=True)
+        hours, places = np.divmod(keys, _PLACES)
+        return cls(hours * _HOUR, places, counts)
 
     def __len__(self) -> int:
         return int(self.counts.sum())
