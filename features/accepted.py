@@ -1,6 +1,7 @@
 """The accepted rows of a log: mapped to rows, sorted and without duplicates."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.columns import EventType
 from recsys.features.interactions import Clock, Interactions
+from recsys.features.shown import Shown
 from recsys.features.vocabulary import Vocabulary
+
+_COMPARED = ("item", "event", "weight", "quantity", "position")
 
 NO_EVENT = "interaction"
 """What an event is called where no column says."""
@@ -21,7 +25,7 @@ class Accepted(NamedTuple):
     """The log that accepted rows make, and where its events come from."""
 
     log: Interactions
-    source: Array  # (events,) the accepted row that each event was
+    source: Array  # (taken,) the accepted row that each event was, then those of impressions
 
 
 def assemble(
@@ -32,11 +36,14 @@ def assemble(
     declared: bool,
 ) -> Accepted:
     """Make a log of rows with valid columns `user`, `item` and, where they are mapped, `time`,
-    `event` (a position in `events`), `weight` and `quantity`.
+    `event` (a position in `events`), `weight`, `quantity` and `position`.
 
     Of rows that are equal in all columns the first is taken. Events that do not occur stay in the
-    log's names only if the caller `declared` them.
+    log's names only if the caller `declared` them. Impressions are counted and make no event.
     """
+    impressions = _impressions(rows, events)
+    if impressions.any():
+        return _beside(impressions, rows, clock, events, items, declared)
     user_ids, user_places = _distinct(rows["user"])
     item_ids, item_places = _distinct(rows["item"])
     users = Vocabulary.of(user_ids, "user")
@@ -56,8 +63,41 @@ def assemble(
         events=names,
         clock=clock,
         worths=tuple(events.get(name, EventType()).weight for name in names),
+        positions=_positions(rows)[order] if "position" in rows.columns else None,
     )
     return Accepted(log, order)
+
+
+def _impressions(rows: pl.DataFrame, events: Mapping[str, EventType]) -> Mask:
+    """Which rows (n,) say that something was shown; (0,) where no row could."""
+    of_events = np.array([event.impression for event in events.values()], np.bool_)
+    if "event" not in rows.columns or not of_events.any():
+        return np.zeros(0, np.bool_)
+    are: Mask = of_events[rows["event"].to_numpy()]
+    return are
+
+
+def _beside(
+    impressions: Mask,
+    rows: pl.DataFrame,
+    clock: Clock,
+    events: Mapping[str, EventType],
+    items: Vocabulary | None,
+    declared: bool,
+) -> Accepted:
+    """The log of the other rows, with what was shown."""
+    places, rest = np.flatnonzero(impressions), np.flatnonzero(~impressions)
+    log, source = assemble(rows[rest], clock, events, items, declared)
+    if "position" in rows.columns:
+        of_them = rows[places]
+        shown = Shown.of(_times(of_them), _positions(of_them), clock == "time")
+        log = replace(log, shown=shown)
+    return Accepted(log, np.concatenate([rest[source], places]))
+
+
+def _positions(rows: pl.DataFrame) -> NDArray[np.uint16]:
+    """(n,) places from 1, 0 where unknown."""
+    return rows["position"].to_numpy()
 
 
 def _distinct(column: pl.Series) -> tuple[pl.Series, Rows]:
@@ -117,7 +157,7 @@ def _repeated(rows: pl.DataFrame, order: Array, user_rows: Rows, times: Times) -
     near[1:] |= same
     near[:-1] |= same
     run = np.cumsum(np.concatenate([[True], ~same]))[: len(order)]
-    compared = [name for name in ("item", "event", "weight", "quantity") if name in rows.columns]
+    compared = [name for name in _COMPARED if name in rows.columns]
     suspects = rows.select(compared)[order[near]].with_columns(run=pl.Series(run[near]))
     first = suspects.select(pl.struct(pl.all()).is_first_distinct()).to_series()
     repeated[near] = ~first.to_numpy()
@@ -131,11 +171,11 @@ def _event_codes(
     if "event" not in rows.columns:
         return (NO_EVENT,), np.zeros(len(rows), np.uint8)
     codes = rows["event"].to_numpy()
-    if declared:
-        return tuple(events), codes
-    occur = np.bincount(codes, minlength=len(events)) > 0
-    place = np.cumsum(occur) - 1
-    names = tuple(name for name, found in zip(events, occur, strict=True) if found)
+    named = np.array([not event.impression for event in events.values()], np.bool_)
+    if not declared:
+        named &= np.bincount(codes, minlength=len(events)) > 0
+    place = np.cumsum(named) - 1
+    names = tuple(name for name, found in zip(events, named, strict=True) if found)
     return names, place.astype(np.uint8)[codes]
 
 

@@ -36,6 +36,8 @@ class EventType(Settings):
     weight: FiniteFloat = Field(default=1.0, gt=0)
     offer_again: bool = False
     """May an item be offered to somebody who has had such an event with it?"""
+    impression: bool = False
+    """It says that the item was shown, chosen or not: it is counted and no interaction."""
 
 
 _VIEW = EventType(weight=0.3, offer_again=True)
@@ -54,6 +56,7 @@ DEFAULT_EVENTS: Mapping[str, EventType] = MappingProxyType(
         "add_to_cart": _CART,
         "buy": _PURCHASE,
         "transaction": _PURCHASE,
+        "impression": EventType(impression=True),
     }
 )
 """Event names that are understood unless others are declared."""
@@ -118,6 +121,9 @@ class LogColumns(Table):
     event: str | None = None
     weight: str | None = None
     quantity: str | None = None
+    position: str | None = None
+    """At which place of a list, from 1, the item stood when it was shown or chosen; null where that
+    is unknown or there was no list."""
 
     @model_validator(mode="after")
     def _one_clock(self) -> Self:
@@ -133,7 +139,7 @@ class LogColumns(Table):
 
     @property
     def mapped(self) -> tuple[str, ...]:
-        more = (self.time, self.order, self.event, self.weight, self.quantity)
+        more = (self.time, self.order, self.event, self.weight, self.quantity, self.position)
         return _each_once([*self.ids, *more])
 
 

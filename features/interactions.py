@@ -4,16 +4,19 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features import ragged
 from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows, Times
+from recsys.features.shown import Shown
 from recsys.features.vocabulary import Vocabulary
 
 Clock = Literal["time", "order", "none"]
+
+_SHOWN = "shown.npz"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Interactions:
     events: tuple[str, ...]  # names, such as ("view", "cart", "purchase")
     clock: Clock
     worths: tuple[float, ...] = ()  # of `events`, each by itself; () where settings told none
+    positions: NDArray[np.uint16] | None = (
+        None  # (n,) the place it was chosen at, from 1; 0 unknown
+    )
+    shown: Shown | None = None  # impressions, where the log has any with a place
 
     def __len__(self) -> int:
         return len(self.item_rows)
@@ -58,12 +65,17 @@ class Interactions:
             event_codes=self.event_codes[kept],
             times=self.times[kept],
             weights=self.weights[kept],
+            positions=None if self.positions is None else self.positions[kept],
         )
 
     def split_at(self, cutoff: int) -> tuple["Interactions", "Interactions"]:
-        """(events before `cutoff`, events at or after it)."""
+        """(events before `cutoff`, events at or after it), with the impressions of these times."""
         before = self.times < cutoff
-        return self.where(before), self.where(~before)
+        past, rest = self.where(before), self.where(~before)
+        if self.shown is None or self.clock != "time":
+            return past, rest
+        shown, later = self.shown.split_at(cutoff)
+        return replace(past, shown=shown), replace(rest, shown=later)
 
     def split_last(self, n: int = 1, least: int = 1) -> tuple["Interactions", "Interactions"]:
         """(all but each user's last `n` events, those events).
@@ -95,6 +107,7 @@ class Interactions:
         folder.mkdir(parents=True, exist_ok=True)
         self.users.save(folder / "users.parquet")
         self.items.save(folder / "items.parquet")
+        positions: dict[str, Any] = {} if self.positions is None else {"positions": self.positions}
         np.savez(
             folder / "events.npz",
             user_rows=self.user_rows,
@@ -102,13 +115,17 @@ class Interactions:
             event_codes=self.event_codes,
             times=self.times,
             weights=self.weights,
+            **positions,
         )
+        if self.shown is not None:
+            self.shown.save(folder / _SHOWN)
         about = {"events": self.events, "clock": self.clock, "worths": self.worths}
         (folder / "log.json").write_text(json.dumps(about))
 
     @classmethod
     def load(cls, folder: Path) -> "Interactions":
         about = json.loads((folder / "log.json").read_text())
+        shown = Shown.load(folder / _SHOWN) if (folder / _SHOWN).exists() else None
         with np.load(folder / "events.npz", allow_pickle=False) as arrays:
             return cls(
                 users=Vocabulary.load(folder / "users.parquet", "user"),
@@ -117,4 +134,5 @@ class Interactions:
                 events=tuple(about["events"]),
                 clock=about["clock"],
                 worths=tuple(about["worths"]),
+                shown=shown,
             )

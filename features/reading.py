@@ -19,8 +19,10 @@ from recsys.features.vocabulary import Vocabulary
 
 DUPLICATE = "duplicate"
 UNKNOWN_EVENT = "unknown event"
+NO_PLACE = "position is no whole number from 1"
 _DEFAULT_COLUMNS = LogColumns()
 _MOST_EVENTS = 255  # codes of events are uint8
+_MOST_PLACES = 65_535  # places are uint16
 _NAMED = 5  # how many unknown events a note names
 
 
@@ -28,7 +30,7 @@ _NAMED = 5  # how many unknown events a note names
 class _Reading:
     """How one row is read: its values, and the reasons not to take it."""
 
-    values: Mapping[str, pl.Expr]  # user, item, and where mapped time, event, weight, quantity
+    values: Mapping[str, pl.Expr]  # user, item, and where mapped time, event, weight, ...
     tests: Mapping[str, pl.Expr]  # reason -> whether it applies, said of the values
     clock: Clock
     said: str = ""  # how times are read
@@ -48,7 +50,8 @@ def read_interactions(
     """Read, validate, map and sort a log.
 
     A weight is that of the event x the weight column x (1 + ln quantity). `items` is the
-    vocabulary of the catalogue, which that of the log then extends. Without time and order all
+    vocabulary of the catalogue, which that of the log then extends. Impressions (see `EventType`)
+    are counted by their position and are no events of the log. Without time and order all
     times are 0 and a user's events keep their order. Rejected rows are written to `quarantine`.
     In strict mode none may be rejected, except those that `columns.where` leaves out.
     Raises DataError where columns are missing, ids are of mixed types or no row is left.
@@ -95,6 +98,9 @@ def _how_to_read(
         if column is not None:
             values[noun] = pl.col(column).cast(pl.Float64, strict=False)
             tests |= _amount_tests(noun)
+    if columns.position is not None:
+        values["position"] = _place(pl.col(columns.position))
+        tests[NO_PLACE] = pl.col("position").is_null()
     return _Reading(values, tests, clock, said)
 
 
@@ -121,6 +127,16 @@ def _read_clock(
     return "time", moments.said
 
 
+def _place(column: pl.Expr) -> pl.Expr:
+    """UInt16: 0 where nothing is said, null where it is no whole number from 1."""
+    place, silent = (
+        column.cast(pl.Float64, strict=False),
+        column.cast(pl.String).fill_null("") == "",
+    )
+    is_place = place.is_between(1, _MOST_PLACES) & (place == place.floor())
+    return pl.when(silent).then(0).when(is_place).then(place).cast(pl.UInt16, strict=False)
+
+
 def _amount_tests(noun: str) -> dict[str, pl.Expr]:
     # Weights are float32 in the end: what overflows there is not finite, what vanishes is zero.
     amount = pl.col(noun).cast(pl.Float32)
@@ -142,7 +158,7 @@ def _coded(rows: pl.LazyFrame, reading: _Reading) -> pl.LazyFrame:
         else pl.col(noun)
         for noun in ("user", "item")
     ]
-    others = [pl.col(n) for n in ("time", "event", "weight", "quantity") if n in kinds]
+    others = [pl.col(n) for n in ("time", "event", "weight", "quantity", "position") if n in kinds]
     return values.select(*ids, *others, reason_code(reading.tests).alias("reason"))
 
 
@@ -156,6 +172,9 @@ def _notes(
     if log.clock == "time" and len(log):
         first, last = (datetime.fromtimestamp(t / 1e6, UTC) for t in _ends(log.times))
         yield f"time: {reading.said}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+    if impressions := rejections.kept - len(log):
+        placed = 0 if log.shown is None else len(log.shown)
+        yield f"{impressions:,} impressions are no events; {placed:,} of them have a position"
     if UNKNOWN_EVENT in rejections.counts and columns.event is not None:
         unknown = rejections.source.select(pl.col(columns.event).cast(pl.String).alias("name"))
         counts = (

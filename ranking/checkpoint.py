@@ -149,8 +149,8 @@ def _fingerprint(settings: "NeuralRanker", lists: TrainingLists) -> str:
     own |= {"device": pick(settings.device), "torch": torch.__version__}
     said = {"settings": own, "names": lists.names, "shape": lists.features.shape}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    grades = () if lists.grades is None else (lists.grades,)
-    for array in (lists.features, lists.labels, lists.filled, lists.users, *grades):
+    more = [each for each in (lists.grades, lists.weights) if each is not None]
+    for array in (lists.features, lists.labels, lists.filled, lists.users, *more):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 

@@ -44,7 +44,11 @@ def diversified(
 
 
 def relevance(logits: Floats) -> Floats:
-    """Logits (b, p) as [0, 1] within each list; -inf stays, and equals are all 0."""
+    """Logits (b, p) as [0, 1] within each list; -inf stays, and equals are all 0.
+
+    A constant added to a list's logits changes nothing, nor does a factor on the weights whose
+    logarithms they are: similarities meet the same relevance whatever the scale of scores.
+    """
     known = np.isfinite(logits)
     least = np.where(known, logits, np.inf).min(axis=1, keepdims=True, initial=np.inf)
     most = np.where(known, logits, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)

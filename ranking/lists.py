@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows
 from recsys.ranking.grades import Graded, reached
+from recsys.ranking.position_bias import PositionBias
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 
@@ -21,11 +22,26 @@ class Chosen:
     items: Rows  # (n,) distinct within a query
     weights: Floats  # (n,) > 0
     events: NDArray[np.uint8]  # (n,) what each was chosen by, as the log codes its events
+    positions: NDArray[np.uint16] | None = None  # (n,) the place it was chosen at; 0 unknown
 
     def take(self, queries: Array) -> "Chosen":
         """Some of the queries, by position."""
         offsets, flat = ragged.gather(self.offsets, queries)
-        return Chosen(offsets, self.items[flat], self.weights[flat], self.events[flat])
+        return self._at(offsets, flat)
+
+    def counting(self, bias: PositionBias | None) -> "Chosen":
+        """The same, where each choice counts for the looks that its place gets."""
+        if bias is None or self.positions is None:
+            return self
+        return replace(self, weights=self.weights * bias.weights(self.positions))
+
+    def factors(self, bias: PositionBias | None) -> Floats:
+        """(b,) by what factor each query's choices together count for more than without `bias`."""
+        owner, queries = ragged.owners(self.offsets), len(self.offsets) - 1
+        plain = np.bincount(owner, self.weights, queries)
+        counted = np.bincount(owner, self.counting(bias).weights, queries)
+        none = np.ones(queries)
+        return np.divide(counted, plain, out=none, where=plain > 0).astype(np.float32)
 
     def labels(self, candidates: Candidates) -> Floats:
         """(b, w) the weight of each candidate that was chosen, 0 for the others."""
@@ -59,9 +75,12 @@ class Chosen:
         hidden = _places(allowed.offsets, allowed.excluded, owner, self.items) != PAD
         kept = allowed.mask[self.items] & ~hidden
         counts = np.bincount(owner[kept], minlength=len(self.offsets) - 1)
-        return Chosen(
-            ragged.offsets_of(counts), self.items[kept], self.weights[kept], self.events[kept]
-        )
+        return self._at(ragged.offsets_of(counts), kept)
+
+    def _at(self, offsets: Offsets, flat: Array) -> "Chosen":
+        """Other lists of these choices, by mask or place among all."""
+        positions = None if self.positions is None else self.positions[flat]
+        return Chosen(offsets, self.items[flat], self.weights[flat], self.events[flat], positions)
 
     def _places(self, items: Rows) -> Array:
         owner = np.broadcast_to(np.arange(len(items))[:, None], items.shape)
@@ -95,6 +114,7 @@ class TrainingLists:
     grades: Graded | None = None  # (n, w) which event chose each; None: all are of one kind
     events: tuple[str, ...] = ("chosen",)  # the names of the grades from 1 on
     offered: int | None = None  # candidates at those moments, drawn or not; None: unknown
+    weights: Floats | None = None  # (n,) what each list counts in the loss; None: all the same
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -118,6 +138,7 @@ class TrainingLists:
             users=self.users[places],
             grades=None if self.grades is None else self.grades[places],
             offered=None,
+            weights=None if self.weights is None else self.weights[places],
         )
         return taken.counting(len(places), int((taken.labels > 0).sum()))
 
@@ -134,11 +155,13 @@ class TrainingLists:
         cls, features: Floats, names: tuple[str, ...], candidates: Candidates, labels: Floats,
         negatives: int, rng: np.random.Generator,
         grades: Graded | None = None, events: tuple[str, ...] = ("chosen",),
+        weights: Floats | None = None,
     ) -> "TrainingLists":  # fmt: skip
         """Of each list all chosen candidates and `negatives` others, drawn evenly.
 
         Each of the lists (n, w) has at least one label (n, w) above 0, where `grades` (n, w) are
-        above 0 too; the counts are those of the lists themselves.
+        above 0 too; the counts are those of the lists themselves. `weights` (n,) are what they
+        count.
         """
         places = _drawn(labels, candidates.filled, negatives, rng)
         rows = np.arange(len(labels))[:, None]
@@ -155,6 +178,7 @@ class TrainingLists:
             grades=None if grades is None else grades[rows, places],
             events=events,
             offered=int(candidates.filled.sum()),
+            weights=weights,
         )
 
     def counting(self, queries: int, positives: int, offered: int | None = None) -> "TrainingLists":
@@ -196,7 +220,16 @@ class TrainingLists:
             grades=_joined_grades(full, width),
             events=full[0].events,
             offered=_sum_of_known([part.offered for part in parts]),
+            weights=_joined_weights(full),
         )
+
+
+def _joined_weights(parts: Sequence[TrainingLists]) -> Floats | None:
+    """Those of all lists; where a part has none its lists count 1 each."""
+    if all(part.weights is None for part in parts):
+        return None
+    each = [np.ones(len(p), np.float32) if p.weights is None else p.weights for p in parts]
+    return np.concatenate(each)
 
 
 def _joined_grades(parts: Sequence[TrainingLists], width: int) -> Graded | None:

@@ -57,16 +57,19 @@ class ListNetwork(nn.Module):
         return last(hidden).squeeze(-1), self.heads(hidden)
 
 
-def softmax_loss(scores: Tensor, labels: Tensor, filled: Tensor) -> Tensor:
+def softmax_loss(
+    scores: Tensor, labels: Tensor, filled: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """The cross-entropy between a list's labels and the softmax of its scores, mean over lists.
 
     scores, labels, filled: (b, w). Labels are weights >= 0, at least one of them positive in each
     list (ListNet with top-one probabilities, Cao et al. 2007). For scores [0, 0] and labels
-    [1, 0] it is log 2.
+    [1, 0] it is log 2. `weights` (b,) are factors on what the lists count, 1 by default.
     """
     logs = scores.masked_fill(~filled, -torch.inf).log_softmax(dim=1)
     shares = labels / labels.sum(dim=1, keepdim=True)
-    return -(shares * logs.masked_fill(~filled, 0.0)).sum(dim=1).mean()
+    losses = -(shares * logs.masked_fill(~filled, 0.0)).sum(dim=1)
+    return (losses if weights is None else weights * losses).mean()
 
 
 def outcome_loss(logits: Tensor, outcomes: Tensor, filled: Tensor) -> Tensor:

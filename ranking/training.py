@@ -166,15 +166,20 @@ def _losses(
         torch.from_numpy(array[batch]).to(device)
         for array in (lists.features, lists.labels, lists.filled)
     )
+    weights = None
+    if lists.weights is not None:  # over their mean, so that the learning rate means the same
+        weights = torch.from_numpy(lists.weights[batch] / lists.weights.mean()).to(device)
     if not heads:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             scores = network(features)
-        return softmax_loss(scores.float(), labels, filled), torch.zeros((), device=device)
+        loss = softmax_loss(scores.float(), labels, filled, weights)
+        return loss, torch.zeros((), device=device)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
         scores, logits = network.with_heads(features)
     scores, logits = scores.float(), logits.float()
     outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(logits)
-    return softmax_loss(scores, labels, filled), outcome_loss(logits, outcomes, filled)
+    loss = softmax_loss(scores, labels, filled, weights)
+    return loss, outcome_loss(logits, outcomes, filled)
 
 
 def _held_loss(network: ListNetwork, lists: TrainingLists, held: Array) -> float:

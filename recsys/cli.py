@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(arguments)
     except RecsysError as error:
-        print(f"recsys: {error}", file=sys.stderr)
+        print("; ".join([f"recsys: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         sys.exit(exit_code(error))
     sys.exit(Exit.OK)
 

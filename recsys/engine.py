@@ -30,7 +30,7 @@ from recsys.final_settings import FinalSettings
 from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
-from recsys.parts import make_fusion, make_ranker, make_sources
+from recsys.parts import check_parts, make_fusion, make_sources
 from recsys.policy import Policy
 from recsys.ranking.lists import TrainingLists
 from recsys.retrieval.allowed import Allowed
@@ -61,7 +61,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
-        make_sources(self.settings), make_ranker(self.settings)  # wrong settings fail here
+        check_parts(self.settings)
         self.notes: list[str] = []
         """What there was to say of the data and of the fit: rejected rows, sources left out."""
         self._learnt: Learnt | None = None
@@ -416,10 +416,18 @@ class Engine:
             allowed = request.policy.allowed(histories)
             keys = lot_keys(fitted.final, block.ids, histories.now) if request.explore else None
             candidates, failed = fitted.candidates(histories, allowed, k)
+            pairs = fitted.pairs(histories, candidates) if request.events else None
             ranked = fitted.listed(
-                histories, allowed, candidates, failed, k, keys=keys, worth=request.worth
+                histories,
+                allowed,
+                candidates,
+                failed,
+                k,
+                keys=keys,
+                worth=request.worth,
+                pairs=pairs,
             )
-            odds = fitted.probabilities(histories, candidates, ranked) if request.events else None
+            odds = None if pairs is None else fitted.probabilities(pairs, ranked)
             most = fitted.available(allowed)
             return Lists.of(histories, ranked, k, most, fitted.sources.retrievers, odds)
 

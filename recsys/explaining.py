@@ -75,10 +75,12 @@ def _titles(learnt: Learnt, ids: pl.Series) -> pl.Series:
 
 
 def _of_items(table: pl.DataFrame, ids: pl.Series, user: pl.Series) -> pl.DataFrame:
-    """The rows of a list for items (m,), nulls for those that are not on it."""
-    asked_for = pl.DataFrame({"user_id": user.gather([0] * len(ids)), "item_id": ids})
+    """The rows of a list for items (m,), nulls but for its note for those that are not on it."""
+    whole = {"user_id": user, "note": table["note"]}  # of the list, not of an item
+    of_all = {name: column.gather([0] * len(ids)) for name, column in whole.items()}
+    asked_for = pl.DataFrame({"item_id": ids, **of_all})
     return asked_for.join(
-        table.drop("user_id"), on="item_id", how="left", maintain_order="left"
+        table.drop(*of_all), on="item_id", how="left", maintain_order="left"
     ).select(table.columns)
 
 

@@ -1,6 +1,6 @@
 """The final list: what stands between the ranker's order and the first k."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -24,8 +24,11 @@ _MOST_POOLED = 1_000
 _TAKEN = 2
 """Lists of k have so many times k candidates chosen one by one: rules hold some of them back."""
 
-_LEAST_WEIGHT = np.float32(1e-30)
-"""What a candidate weighs that is expected to bring nothing, or a loss: it comes last."""
+_MOST_RAISED = 300.0
+"""Of the logarithm of all factors on one weight; what passes float32 then is its largest."""
+
+_LEAST_LOGIT = np.log(np.finfo(np.float32).tiny)
+"""By which lots take what is expected to bring nothing: only where they hold nothing else."""
 
 _CELLS = 4_000_000
 """Pairs of candidates whose similarities are held at a time (16 MB)."""
@@ -127,36 +130,41 @@ class Final:
         return _listed(scored, order, columns, trail)
 
     def _boosted(self, scored: Ranked) -> Order:
-        """Candidates by their scores as logits, boosts among them.
+        """Candidates by their scores, boosts among them.
 
-        Another score than the ranker's, fused or an expected value, is no logit but a weight, so
-        its logarithm is one: a factor on the odds is a factor on that weight.
+        The logarithm of a factor is added to the ranker's logits, which makes it one on the odds.
+        Any other score, fused or an expected value, is a weight and multiplied; one below 0 is
+        divided, so that no boost moves an item back.
         """
-        weights = np.log(np.maximum(scored.scores, _LEAST_WEIGHT))
-        weights = np.where(scored.candidates.filled, weights, np.float32(-np.inf))
-        logits = np.where(scored.are_logits[:, None], scored.scores, weights)
-        order = Order.of(scored.candidates, logits)
+        order = Order.of(scored)
         order = order.at(order.best_first())
         if self.raised is None:
             return order
-        logits = order.logits + self.raised[order.items]  # PAD stays at -inf
-        before = Order.of(order.candidates, logits).best_first()
-        order = Order(order.candidates, logits, order.trail).at(before)
+        raised = self.raised[order.items]  # PAD stays at -inf
+        logits, weights = order.scores + raised, _weighed(order.scores, raised)
+        order = replace(order, scores=np.where(order.are_logits[:, None], logits, weights))
+        before = order.best_first()
+        order = order.at(before)
         for boost in self.rules.boosts:
             order = order.marked(boost.rule, moved(boost, order.items, before))
         return order
 
     def _diversified(self, order: Order, k: int) -> Order:
+        """The order that trades relevance against likeness within the first of the candidates.
+
+        Relevance is a logit, of a weight its logarithm, scaled to [0, 1] within the list: it is the
+        same in whatever unit values are. What is expected to bring nothing stays behind the rest.
+        """
         if self.likeness is None:
             return order
         settings, (queries, width) = self.settings.diversity, order.items.shape
         pool = min(width, settings.pool * k, _MOST_POOLED)
         places = np.tile(np.arange(width), (queries, 1))
-        step = max(1, _CELLS // (pool * pool))
+        logits, step = order.logits, max(1, _CELLS // (pool * pool))
         for start in range(0, queries, step):
             stretch = slice(start, start + step), slice(pool)
             places[stretch] = diversity.diversified(
-                diversity.relevance(order.logits[stretch]),
+                diversity.relevance(logits[stretch]),
                 self.likeness.similarity(order.items[stretch]),
                 settings.strength,
                 "dpp" if settings.method == "dpp" else "mmr",
@@ -195,13 +203,13 @@ class Final:
 
     def _lots(self, order: Order, columns: Rows, keys: Array) -> exploration.Drawn:
         settings = self.settings.exploration
-        able = np.isfinite(order.logits)
+        able = np.isfinite(order.scores)
         lots = exploration.lots(
             order.items, able, columns, self.caps, settings.slots, settings.depth
         )
         near = np.argsort(lots == PAD, axis=1, kind="stable")[:, : settings.depth]
         lots = np.take_along_axis(lots, near, axis=1)
-        logits = np.take_along_axis(order.logits, near, axis=1)
+        logits = np.take_along_axis(np.maximum(order.logits, _LEAST_LOGIT), near, axis=1)
         heat = settings.temperature if settings.draw == "softmax" else None
         chances = exploration.probabilities(lots, logits, settings.slots, heat)
         return exploration.drawn(chances, keys).among(near)
@@ -236,13 +244,21 @@ class Final:
 
 
 def _listed(scored: Ranked, order: Order, columns: Rows, trail: Trail) -> Ranked:
-    """The candidates at these columns (b, n), with scores of the kind that they had."""
+    """The candidates at these columns (b, n)."""
     on = columns != PAD
-    logits = np.take_along_axis(order.logits, columns, axis=1)
-    scores = np.where(scored.are_logits[:, None], logits, np.exp(logits))
-    scores = np.where(on & np.isfinite(logits), scores, np.float32(-np.inf))
+    scores = np.take_along_axis(order.scores, columns, axis=1)
+    scores = np.where(on & np.isfinite(scores), scores, np.float32(-np.inf))
     candidates = order.candidates.at(columns).where(on)
     return Ranked(candidates, scores, scored.by_ranker, scored.failed, trail)
+
+
+def _weighed(weights: Floats, raised: Floats) -> Floats:
+    """Weights (b, w) by the factors of which `raised` (b, w) are the logarithms; -inf stays."""
+    factors = np.exp(np.clip(raised.astype(np.float64), -_MOST_RAISED, _MOST_RAISED))
+    changed = np.where(weights < 0, weights / factors, weights * factors)
+    most = np.finfo(np.float32).max
+    changed = np.where(np.isfinite(weights), np.clip(changed, -most, most), weights)
+    return np.asarray(changed, np.float32)
 
 
 def _may(allowed: Allowed, items: Rows) -> Mask:

@@ -57,7 +57,8 @@ class Boost(_Selecting):
 
     kind: Literal["boost"]
     factor: FiniteFloat = Field(gt=0)
-    """Of the odds: its logarithm is added to the score, which is one of a softmax over the list."""
+    """Of the odds: its logarithm is added to the score, which is one of a softmax over the list.
+    Where lists are ordered by expected value it is one of that value; a loss is divided by it."""
 
 
 class Cap(Rule):

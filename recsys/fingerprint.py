@@ -17,7 +17,7 @@ _FORMAT = 1
 
 
 def of_log(log: Interactions) -> str:
-    """The fingerprint of a log as it was read: ids, order, events, times and weights.
+    """The fingerprint of a log as it was read: ids, order, events, times, weights, places.
 
     The file's format does not matter, nor the catalogue that the log was read with: items are
     counted among those that have an event.
@@ -32,6 +32,11 @@ def of_log(log: Interactions) -> str:
     _add_events(digest, log)
     digest.array(log.times)
     digest.array(log.weights)
+    if log.positions is not None:
+        digest.array(log.positions)
+    if log.shown is not None:
+        for array in (log.shown.until, log.shown.places, log.shown.counts):
+            digest.array(array)
     return digest.hex()
 
 

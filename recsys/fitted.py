@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -86,15 +87,16 @@ class Fitted:
         longest: int = 0,
         keys: Array | None = None,
         worth: Floats | None = None,
+        pairs: "Pairs | None" = None,
     ) -> Ranked:
         """Stage two and the rules of the final list, which are kept within the first `k`.
 
-        With a `longest` above `k` other candidates follow, to that length; `worth` is that of
-        `ordered`.
+        With a `longest` above `k` other candidates follow, to that length; `worth` and `pairs` are
+        those of `ordered`.
         """
         if self.final is None:
-            return self.ordered(histories, candidates, failed, max(k, longest), worth)
-        scored = self.scored(histories, candidates, failed, worth)
+            return self.ordered(histories, candidates, failed, max(k, longest), worth, pairs)
+        scored = self.scored(histories, candidates, failed, worth, pairs)
         return self.final.arranged(scored, allowed, k, longest, keys)
 
     def ordered(
@@ -104,13 +106,15 @@ class Fitted:
         failed: Sequence[str],
         k: int,
         worth: Floats | None = None,
+        pairs: "Pairs | None" = None,
     ) -> Ranked:
         """Stage two: at most `k` of the candidates; `failed` are sources that offered none.
 
         With what each item is worth (items,) they are ordered by expected worth: that times the
-        probability of the strongest event that the ranker foretells. NaN is worth nothing.
+        probability of the strongest event that the ranker foretells. NaN is worth nothing. `pairs`
+        are these candidates, for whoever asks for their probabilities too.
         """
-        scored = self.scored(histories, candidates, failed, worth)
+        scored = self.scored(histories, candidates, failed, worth, pairs)
         if not scored.by_ranker.any():
             return self._first(scored, k)
         places = order(scored.scores)
@@ -126,6 +130,7 @@ class Fitted:
         candidates: Candidates,
         failed: Sequence[str],
         worth: Floats | None = None,
+        pairs: "Pairs | None" = None,
     ) -> Ranked:
         """The candidates with what stage two orders them by.
 
@@ -137,40 +142,45 @@ class Fitted:
             return _unranked(self.led(candidates, self.leader), ())
         if self.ranker is None or failed or not known.any():
             return _unranked(candidates, failed)
+        pairs = pairs or self.pairs(histories, candidates)
         try:
-            features, names = self.features(histories, candidates)
+            features, names = pairs.features
         except PASSING as error:
             _log.error("features failed and lists are fused by rank: %s", error)
             return _unranked(candidates, ["one, while it gave scores"])
         if worth is not None:
-            odds = self.ranker.probabilities(features, names, candidates.filled)[..., -1]
-            return _valued(candidates, _expected(odds, worth[candidates.items]), known)
+            expected = _expected(pairs.probabilities[..., -1], worth[candidates.items])
+            return _valued(candidates, expected, known)
         scores = self.ranker.scores(features, names, candidates.filled)
         scores = np.where(known[:, None], scores, fused_scores(candidates))
         return Ranked(candidates, scores, known, (), weighed=bool(self.ranker.event_weights))
 
-    def probabilities(self, histories: Histories, candidates: Candidates, ranked: Ranked) -> Floats:
+    def pairs(self, histories: Histories, candidates: Candidates) -> "Pairs":
+        """The candidates of stage one for stage two, which has read nothing of them yet."""
+        return Pairs(self, histories, candidates)
+
+    def probabilities(self, pairs: "Pairs", ranked: Ranked) -> Floats:
         """(b, k, h) of each event that the ranker foretells, of each item of the final lists.
 
-        `candidates` are all that they were taken from. NaN where nothing is known of a user, where
-        a source failed, where a list is short, and of an item that was pinned and no candidate.
+        `pairs` are all that they were taken from. NaN where nothing is known of a user, where a
+        source failed, where a list is short, and of an item that was pinned and no candidate.
         Raises TrainingError without a ranker.
         """
         if self.ranker is None:
             raise TrainingError("without a ranker there are no probabilities")
-        final = ranked.candidates
+        final, candidates = ranked.candidates, pairs.candidates
         unknown = np.full((*final.items.shape, len(self.ranker.events_)), np.nan, np.float32)
-        if ranked.failed:
+        known = pairs.histories.lengths > 0
+        if ranked.failed or not known.any():
             return unknown
         try:
-            features, names = self.features(histories, candidates)
+            every = pairs.probabilities
         except PASSING:  # said where the lists were made
             return unknown
-        every = self.ranker.probabilities(features, names, candidates.filled)
         places = _places(candidates.items, final.items)
         own = np.take_along_axis(every, np.maximum(places, 0)[:, :, None], axis=1)
-        known = (histories.lengths > 0)[:, None] & final.filled & (places != PAD)
-        return np.where(known[:, :, None], own, unknown)
+        told = known[:, None] & final.filled & (places != PAD)
+        return np.where(told[:, :, None], own, unknown)
 
     def led(self, candidates: Candidates, leader: str) -> Candidates:
         """The candidates in the order of a source, the rest in fused order behind it."""
@@ -185,6 +195,31 @@ class Fitted:
         if self.variants is not None:
             top, scores = _once(self.variants, top, scores, k)
         return replace(fused, candidates=top.top(k), scores=scores[:, :k])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Candidates of one block, and what stage two reads of them: made once, when it is asked for.
+
+    It is held for as long as these are.
+    """
+
+    fitted: Fitted
+    histories: Histories  # (b)
+    candidates: Candidates  # (b, w)
+
+    @cached_property
+    def features(self) -> tuple[Floats, tuple[str, ...]]:
+        """(b, w, f) and the names (f,)."""
+        return self.fitted.features(self.histories, self.candidates)
+
+    @cached_property
+    def probabilities(self) -> Floats:
+        """(b, w, h) of each event that the ranker foretells; raises TrainingError without one."""
+        ranker = self.fitted.ranker
+        if ranker is None:
+            raise TrainingError("without a ranker there are no probabilities")
+        return ranker.probabilities(*self.features, self.candidates.filled)
 
 
 def _unranked(candidates: Candidates, failed: Sequence[str]) -> Ranked:

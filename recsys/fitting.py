@@ -25,6 +25,7 @@ from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
 from recsys.ranking.pair_features import Knowledge
+from recsys.ranking.position_bias import PositionBias
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Older
 from recsys.settings import EngineSettings
@@ -50,6 +51,7 @@ class Fitting:
     policy: Policy
     progress: Progress = silent
     mixture: Mixture | None = None
+    bias: PositionBias | None = None  # by which choices to learn from count
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
@@ -58,11 +60,13 @@ class Fitting:
 
             check_packages()
         mixture, said = self._mixture(log)
-        return replace(self, mixture=mixture)._run(log, said)
+        bias, of_places = self._bias(log)
+        return replace(self, mixture=mixture, bias=bias)._run(log, [*said, *of_places])
 
     def lists(self, log: Interactions) -> TrainingLists:
         """What the ranker learns from."""
-        return replace(self, mixture=self._mixture(log)[0])._training_lists(log)[0]
+        own = replace(self, mixture=self._mixture(log)[0], bias=self._bias(log)[0])
+        return own._training_lists(log)[0]
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         second, older, notes = self._second_stage(log)
@@ -92,10 +96,24 @@ class Fitting:
         notes += _compressed(ranker, lists)
         tried = trial.held_out(ranker)
         calibrated = calibrate(ranker, tried, self.settings)
-        verdict = judge(ranker, tried, self.settings)
+        verdict = judge(ranker, tried, self.settings, self.bias)
         read = frozenset(member.name for member in trial.fitted.sources.members)
         second = _SecondStage(ranker, verdict.leader, read)
         return second, older, [*notes, verdict.note, *calibrated]
+
+    def _bias(self, log: Interactions) -> tuple[PositionBias | None, list[str]]:
+        """How places in lists are looked at, where the log tells it, and a note on it."""
+        most = self.settings.training.most_place_weight
+        if log.shown is None or log.positions is None or most == 1:
+            return None, []
+        chosen = np.bincount(log.positions, minlength=1)
+        bias = PositionBias.fitted(chosen, log.shown.totals(), most)
+        if bias is None:
+            return None, ["places in lists count for nothing: too few choices have a place"]
+        return bias, [
+            f"place p of a list gets p ** -{bias.decay:.2f} of the looks of the first, by "
+            f"{len(log.shown):,} impressions; choices count for the inverse, at most {most:g}"
+        ]
 
     def _mixture(self, log: Interactions) -> tuple[Mixture | None, list[str]]:
         """What ranks are worth, where settings ask to learn it, and a note on it.
@@ -213,15 +231,18 @@ class Fitting:
         candidates, failed = fitted.candidates(block.histories, allowed)
         if failed:
             raise TrainingError(f"sources failed while lists to learn from were made: {failed}")
-        labels = chosen.labels(candidates)
+        labels = chosen.counting(self.bias).labels(candidates)
         hit = np.flatnonzero((labels > 0).any(axis=1))
+        weights = None
+        if self.bias is not None:
+            weights = labels[hit].sum(axis=1) / chosen.labels(candidates)[hit].sum(axis=1)
         offered = candidates.take(hit)
         features, names = fitted.features(block.histories.take(hit), offered)
         rng = np.random.default_rng((self.settings.seed, *place))
         grades = event_grades(block.past.events, self.settings.events)
         lists = TrainingLists.of(
             features, names, offered, labels[hit], self.settings.training.negatives, rng,
-            grades.graded(chosen.take(hit).codes(offered.items)), grades.names,
+            grades.graded(chosen.take(hit).codes(offered.items)), grades.names, weights,
         )  # fmt: skip
         found = int(candidates.filled[np.diff(chosen.offsets) > 0].sum())
         return lists.counting(len(block.histories), len(chosen.items), found)

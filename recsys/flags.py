@@ -47,6 +47,7 @@ class Flags:
     event: Annotated[Column, _option("view, cart, purchase, ...", _COLUMNS)] = None
     weight: Annotated[Column, _option("How much an event counts.", _COLUMNS)] = None
     quantity: Annotated[Column, _option("How many were bought.", _COLUMNS)] = None
+    position: Annotated[Column, _option("At which place of a list, from 1.", _COLUMNS)] = None
     text: Annotated[Columns, _option("Text of items; may be repeated.", _COLUMNS)] = None
     title: Annotated[Column, _option("What people call an item.", _COLUMNS)] = None
     category: Annotated[Columns, _option("Categories of items; may be repeated.", _COLUMNS)] = None
@@ -70,7 +71,7 @@ class Flags:
     ] = False
 
 
-_LOG = ("user", "item", "time", "order", "event", "weight", "quantity")
+_LOG = ("user", "item", "time", "order", "event", "weight", "quantity", "position")
 _CATALOG = ("item", "text", "title", "category", "tags", "price", "available")
 
 

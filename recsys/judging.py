@@ -10,6 +10,7 @@ from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.fitted import FUSED, TWO_STAGE
 from recsys.ranking.lists import Chosen
 from recsys.ranking.neural import NeuralRanker, order
+from recsys.ranking.position_bias import PositionBias
 from recsys.settings import EngineSettings
 from recsys.trial import Trial, event_weights
 
@@ -22,17 +23,20 @@ class Verdict:
     note: str
 
 
-def judge(ranker: NeuralRanker, trial: Trial, settings: EngineSettings) -> Verdict:
+def judge(
+    ranker: NeuralRanker, trial: Trial, settings: EngineSettings, bias: PositionBias | None = None
+) -> Verdict:
     """The ranker's order against the fused one and that of every source, on the trial's lists.
 
     All of them order the same candidates, as many as would be served. A list is worth its NDCG at
     the length that is evaluated, where an item gains the weight of the event that chose it; of an
-    evaluation with targets, events weaker than all of them gain nothing. The ranker loses where the
-    paired test, corrected for the number of its rivals, says that one of them is better.
+    evaluation with targets, events weaker than all of them gain nothing. With a `bias` lists count
+    as those did that the ranker learnt from. The ranker loses where the paired test, corrected for
+    the number of its rivals, says that one of them is better.
     """
     k = settings.evaluation.k
     gains = event_gains(trial.moment.past.events, settings)
-    values = _values(trial, ranker, gains, k)
+    values = _values(trial, ranker, gains, k, bias)
     lists = len(values[TWO_STAGE])
     if lists < 2:
         return Verdict(None, f"the ranker could not be tried: {lists} held-out lists tell nothing")
@@ -77,8 +81,13 @@ def _discounted(gained: Array) -> Array:
     return sums
 
 
-def _values(trial: Trial, ranker: NeuralRanker, gains: Floats, k: int) -> Mapping[str, Array]:
-    """By order of the candidates the NDCG (lists,) of each list that has something to gain."""
+def _values(
+    trial: Trial, ranker: NeuralRanker, gains: Floats, k: int, bias: PositionBias | None
+) -> Mapping[str, Array]:
+    """By order of the candidates the NDCG (lists,) of each list that has something to gain, times
+    what it counts over the mean of that.
+    """
+    counts: list[Array] = []
     parts: dict[str, list[Array]] = {TWO_STAGE: [], FUSED: []}
     for block, candidates in trial.blocks():
         features, names = trial.fitted.features(block.histories, candidates)
@@ -89,7 +98,10 @@ def _values(trial: Trial, ranker: NeuralRanker, gains: Floats, k: int) -> Mappin
             items = trial.fitted.fused(each, k).candidates.items
             ndcg = graded_ndcg(block.chosen, items, gains)
             parts.setdefault(name, []).append(ndcg[~np.isnan(ndcg)])
-    return {name: np.concatenate([np.zeros(0), *own]) for name, own in parts.items()}
+        counts.append(block.chosen.factors(bias)[~np.isnan(ndcg)])  # a list gains in all orders
+    counted = np.concatenate([np.zeros(0), *counts])
+    shares = counted / counted.mean() if len(counted) else counted
+    return {name: np.concatenate([np.zeros(0), *own]) * shares for name, own in parts.items()}
 
 
 def _verdict(found: Sequence[Comparison], means: Mapping[str, float], lists: int) -> Verdict:

@@ -136,7 +136,8 @@ def _moments_of(users: Rows, future: Interactions, now: int | Array | None) -> A
 def chosen_by(future: Interactions, users: Array) -> Chosen:
     """The distinct items that each user (b,) chose, by their greatest weight and strongest event.
 
-    The strongest is worth most by itself: three put into a cart are no purchase.
+    The strongest is worth most by itself: three put into a cart are no purchase. The place of a
+    choice is the first that is known: what follows a click on a list need not come from a list.
     """
     offsets, flat = ragged.gather(future.offsets, users)
     owner = ragged.owners(offsets)
@@ -150,4 +151,10 @@ def chosen_by(future: Interactions, users: Array) -> Chosen:
     starts = np.flatnonzero(first)
     greatest = np.maximum.reduceat(weights, starts) if len(starts) else weights
     counts = np.bincount(owner[first], minlength=len(users))
-    return Chosen(ragged.offsets_of(counts), items[first], greatest, events[first])
+    positions = None if future.positions is None else future.positions[flat]
+    if positions is not None and len(starts):
+        known = np.where(positions[order] > 0, order, len(order))  # events lie in time order
+        earliest = np.minimum.reduceat(known, starts)
+        positions = np.append(positions, np.uint16(0))[earliest]
+    offsets = ragged.offsets_of(counts)
+    return Chosen(offsets, items[first], greatest, events[first], positions)

@@ -1,10 +1,11 @@
 """Candidates of some queries in an order, with what put each where it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
+from recsys.ranked import Ranked
 from recsys.retrieval.candidates import Candidates
 
 
@@ -13,44 +14,59 @@ class Order:
     """Nothing is cut off yet."""
 
     candidates: Candidates  # (b, w)
-    logits: Floats  # (b, w) -inf where PAD, and where nobody gave a score
+    scores: Floats  # (b, w) -inf where PAD, and where nobody gave a score
+    are_logits: Mask  # (b,) whether scores are logits of a softmax; all others are weights
     trail: Array  # (b, w) int64, a bit for each rule
 
     @classmethod
-    def of(cls, candidates: Candidates, logits: Floats) -> "Order":
+    def of(cls, scored: Ranked) -> "Order":
         """The candidates as they came, by nobody's rule."""
-        return cls(candidates, logits, np.zeros(logits.shape, np.int64))
+        filled, nobody = scored.candidates.filled, np.zeros(scored.scores.shape, np.int64)
+        scores = np.where(filled, scored.scores, np.float32(-np.inf))
+        return cls(scored.candidates, scores, scored.are_logits, nobody)
 
     @property
     def items(self) -> Rows:
         """(b, w) PAD where there is nothing."""
         return self.candidates.items
 
+    @property
+    def logits(self) -> Floats:
+        """(b, w) scores on the scale of a softmax, on which a weight is its logarithm.
+
+        -inf also where a weight is none: what is expected to bring nothing, or a loss.
+        """
+        are_logits = self.are_logits[:, None]
+        weights = np.where(~are_logits & (self.scores > 0), self.scores, 1)
+        logs = np.where(self.scores > 0, np.log(weights), np.float32(-np.inf))
+        return np.where(are_logits, self.scores, logs)
+
     def best_first(self) -> Array:
         """Places (b, w) from the best to the worst, then what has no score, then PAD."""
         least = np.finfo(np.float32).min
-        known = np.where(self.candidates.filled, np.maximum(self.logits, least), -np.inf)
+        known = np.where(self.candidates.filled, np.maximum(self.scores, least), -np.inf)
         return np.argsort(-known, axis=1, kind="stable")
 
     def at(self, places: Array) -> "Order":
         """The same in another order, places (b, w)."""
-        return Order(
-            self.candidates.at(places),
-            np.take_along_axis(self.logits, places, axis=1),
-            np.take_along_axis(self.trail, places, axis=1),
+        return replace(
+            self,
+            candidates=self.candidates.at(places),
+            scores=np.take_along_axis(self.scores, places, axis=1),
+            trail=np.take_along_axis(self.trail, places, axis=1),
         )
 
     def marked(self, rule: int, mask: Mask) -> "Order":
         """The same with a rule in the trail of what `mask` (b, w) holds of."""
-        return Order(self.candidates, self.logits, self.trail | np.where(mask, 1 << rule, 0))
+        return replace(self, trail=self.trail | np.where(mask, 1 << rule, 0))
 
     def put(self, rule: int, mask: Mask) -> "Order":
         """The same with nothing else in the trail of what `mask` holds of: this alone put it."""
-        return Order(self.candidates, self.logits, np.where(mask, 1 << rule, self.trail))
+        return replace(self, trail=np.where(mask, 1 << rule, self.trail))
 
     def holds(self, columns: Rows) -> Mask:
         """(b, w) which candidates stand at these columns (b, n), PAD for none."""
-        held = np.zeros(self.logits.shape, bool)
+        held = np.zeros(self.scores.shape, bool)
         rows, places = np.nonzero(columns != PAD)
         held[rows, columns[rows, places]] = True
         return held
@@ -65,5 +81,6 @@ class Order:
             np.concatenate([own.ranks, np.full(none, PAD, np.int32)], axis=1),
             own.sources,
         )
-        logits = np.concatenate([self.logits, np.full(items.shape, -np.inf, np.float32)], axis=1)
-        return Order(candidates, logits, np.pad(self.trail, [(0, 0), (0, items.shape[1])]))
+        scores = np.concatenate([self.scores, np.full(items.shape, -np.inf, np.float32)], axis=1)
+        trail = np.pad(self.trail, [(0, 0), (0, items.shape[1])])
+        return replace(self, candidates=candidates, scores=scores, trail=trail)

@@ -49,6 +49,15 @@ _SHARED = ("seed", "device")
 """Settings of the engine that every part has unless it has its own."""
 
 
+def check_parts(settings: EngineSettings) -> None:
+    """Raise SettingsError where a part cannot be made of its table, or the fusion names a source
+    that settings turn off."""
+    make_ranker(settings)
+    off = {*DEFAULT_SOURCES, *settings.sources} - source_tables(settings).keys()
+    for name in sorted(make_sources(settings).fusion.sources & off):
+        raise SettingsError(f"fusion names source {name!r}, which sources.{name}.use turns off")
+
+
 def make_sources(settings: EngineSettings) -> Sources:
     """New sources, nothing learnt yet; raises SettingsError on a wrong table."""
     tables = source_tables(settings)
@@ -89,9 +98,8 @@ def _source(name: str, table: Table, settings: EngineSettings) -> Source:
     if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
         raise SettingsError(f"setting '{where}.depth' must be 0 or more, or auto; got {depth!r}")
     make = KINDS[kind]
-    return Source(
-        built(make, {"name": name, **_with_shared(make, arguments, settings)}, where), depth
-    )
+    arguments = {"name": name, **_with_shared(make, arguments, settings)}
+    return Source(built(make, arguments, where, _OURS), depth)
 
 
 def _with_shared(make: Any, arguments: Table, settings: EngineSettings) -> Table:

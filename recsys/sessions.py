@@ -110,7 +110,7 @@ def _of_table(
     if missing:
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
     names = table[columns.user].unique(maintain_order=True)
-    table = _in_order(table, columns, log)
+    table = _in_order(_without_impressions(table, columns, events), columns, log)
     codes = _codes(table, columns, log, events)
     return _Events(
         names,
@@ -120,6 +120,16 @@ def _of_table(
         table[_TIME].to_numpy(),
         weights_of(_amounts(table, columns), log.events, codes, events),
     )
+
+
+def _without_impressions(
+    table: pl.DataFrame, columns: LogColumns, events: Mapping[str, EventType]
+) -> pl.DataFrame:
+    """The rows of what a visitor did, not of what was only shown."""
+    shown = [name for name, event in events.items() if event.impression]
+    if not shown or columns.event not in table.columns:
+        return table
+    return table.filter(~pl.col(str(columns.event)).cast(pl.String).is_in(shown))
 
 
 def _in_order(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
@@ -73,6 +73,9 @@ class TrainingSettings(Settings):
     """Users drawn for training, over all cutoffs."""
     least_positives: int = Field(default=200, ge=2)
     """With fewer lists that have a chosen candidate there is no ranker: lists are fused by rank."""
+    most_place_weight: float = Field(default=10.0, ge=1)
+    """A choice counts for more the less its place in a list is looked at, up to so many times; with
+    1 places count for nothing. It needs impressions with positions in the log."""
 
     @model_validator(mode="after")
     def _some_past_is_left(self) -> Self:
@@ -208,9 +211,18 @@ class EngineSettings(Settings):
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path} cannot be read as TOML: {error}") from None
         try:
-            return cls.parse(values)
+            settings = cls.parse(values)
+            _check_parts(settings)
         except SettingsError as error:
             raise SettingsError(f"{path}: {error}") from None
+        return settings
+
+
+def _check_parts(settings: EngineSettings) -> None:
+    """Raise SettingsError where a table of a source, of the fusion or of the ranker is wrong."""
+    from recsys.parts import check_parts  # heavy, and made of these settings
+
+    check_parts(settings)
 
 
 def without_checkpoint(settings: EngineSettings) -> EngineSettings:
@@ -249,12 +261,16 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
     return tables
 
 
-def built(make: type[Built], values: Table, where: str) -> Built:
-    """An object from its constructor's arguments; raises SettingsError on a wrong one."""
+def built(make: type[Built], values: Table, where: str, beside: Iterable[str] = ()) -> Built:
+    """An object from its constructor's arguments; raises SettingsError on a wrong one.
+
+    `beside` are keys of the same table that are no arguments.
+    """
     known = {each.name: each for each in fields(make) if each.init}  # type: ignore[arg-type]
     for key, value in list(values.items()):
         if key not in known:
-            raise SettingsError(f"unknown setting '{where}.{key}'; {nearest(key, known)}")
+            said = nearest(key, [*known, *beside])
+            raise SettingsError(f"unknown setting '{where}.{key}'; {said}")
         try:
             own = TypeAdapter[Any](cast(Any, known[key].type)).validate_python(value)
             values = {**values, key: own}

@@ -163,8 +163,8 @@ def _names(offered: Array, sources: Sequence[str]) -> pl.Series:
 
 
 def _notes(asked: Asked, lists: Lists, k: int, rules: Sequence[str]) -> pl.Series:
-    """(b,) what is unusual of each list; null where nothing is."""
-    lengths = (lists.items != PAD).sum(axis=1)
+    """(b,) what is unusual of each list of `k`, whatever follows it; null where nothing is."""
+    lengths = (lists.items[:, :k] != PAD).sum(axis=1)
     short = lengths < k
     none = np.zeros(len(lengths), np.int64)
     unmet, held = (none, none) if lists.trail is None else (lists.trail.unmet, lists.trail.held)

@@ -32,15 +32,16 @@ def tracked(settings: EngineSettings, kind: str, seeds: Sequence[int] = ()) -> "
             run.finish({"users": len(engine.users)})
         print(run.folder)
 
-    Leaving the context after an error says so in the run's status. Raises SettingsError where no
-    folder can be made, and MissingDependency where a tracker that settings name is not installed.
+    Leaving the context after an error says so in the run's status, and where the run is in a note
+    of the error. Raises SettingsError where no folder can be made, and MissingDependency where a
+    tracker that settings name is not installed.
     """
     if not settings.tracking.use:
         return Run(None, [])
     told = trackers(settings.tracking, settings.name)
-    folder = new_folder(settings.tracking.folder, settings.name, kind)
-    chosen = tuple(seeds) or (settings.seed,)
-    about = About(settings.name, kind, folder, settings, chosen, environment())
+    chosen, around = tuple(seeds) or (settings.seed,), environment()
+    folder = new_folder(settings.tracking.folder, settings.name, kind)  # last: none stays empty
+    about = About(settings.name, kind, folder, settings, chosen, around)
     return Run(about, [RunFolder(folder), *told])
 
 
@@ -81,7 +82,11 @@ class Run:
     def __enter__(self) -> Self:
         about = self._about
         if about is not None:
-            self._tell(lambda tracker: tracker.start(about))
+            try:
+                self._tell(lambda tracker: tracker.start(about))
+            except BaseException as error:  # Ctrl-C while a service is reached
+                self._fail(error)
+                raise
         return self
 
     def __exit__(
@@ -95,8 +100,14 @@ class Run:
         if error is None:
             self.finish({})
         else:
-            reason = f"{type(error).__name__}: {error}"
-            self._tell(lambda tracker: tracker.fail(reason))
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Tell what ended the run: a run that failed is kept, so that it can be looked into."""
+        reason = f"{type(error).__name__}: {error}"
+        self._tell(lambda tracker: tracker.fail(reason))
+        if self.folder is not None:
+            error.add_note(f"the failed run is in {self.folder}")
 
     def _tell(self, tell: Callable[[Tracker], None], only: type = object) -> None:
         for tracker in [each for each in self._told if isinstance(each, only)]:

@@ -97,6 +97,11 @@ class Sources:
         notes = [f"source {name!r} is left out: {why}" for name, why in left_out.items()]
         if not left.offering:
             raise DataError(f"no source is left that offers candidates: {'; '.join(notes)}")
+        if idle := sorted(self.fusion.sources - {member.name for member in fitted}):
+            notes.append(
+                "weights and quotas in fusion count for nothing of what is left out: "
+                f"{', '.join(idle)}"
+            )
         return left, notes
 
     def older(self) -> "Older":

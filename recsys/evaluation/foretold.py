@@ -73,8 +73,9 @@ def foretell(
     for block, candidates, failed in Trial(sample, learnt.fitted, learnt.policy).asked():
         if failed:
             return None
-        ranked = learnt.fitted.ordered(block.histories, candidates, (), settings.k)
-        own = learnt.fitted.probabilities(block.histories, candidates, ranked)
+        pairs = learnt.fitted.pairs(block.histories, candidates)
+        ranked = learnt.fitted.ordered(block.histories, candidates, (), settings.k, pairs=pairs)
+        own = learnt.fitted.probabilities(pairs, ranked)
         known = np.isfinite(own).all(axis=2)
         came = outcomes_of(ranker, grades, block.chosen, ranked.candidates.items)
         probabilities.append(own[known])

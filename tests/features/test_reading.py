@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.features.columns import EventType, LogColumns
 from recsys.features.errors import DataError, SettingsError
+from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
 from recsys.features.vocabulary import Vocabulary
 
@@ -45,6 +46,65 @@ def test_events_are_sorted_by_user_and_time():
 
 def date(day):
     return datetime(2020, 1, day, tzinfo=UTC)
+
+
+SEEN = log_of(
+    ["a", "a", "a", "b", "b", "c"],
+    ["x", "y", "x", "x", "z", "q"],
+    event=["impression", "impression", "click", "impression", "buy", "impression"],
+    place=[1, 2, 1, None, None, 2],
+    hour=[datetime(2020, 1, 1, hour, 30, tzinfo=UTC) for hour in (1, 1, 2, 2, 3, 3)],
+)
+SEEN_COLUMNS = LogColumns(event="event", position="place", time="hour")
+
+
+def test_impressions_are_counted_by_their_place_and_are_no_events():
+    log, rejections = read_interactions(SEEN, SEEN_COLUMNS)
+    assert [each[:3] for each in told(log)] == [("a", "x", "click"), ("b", "z", "buy")]
+    assert log.events == ("click", "buy")
+    assert log.users.ids.to_list() == ["a", "b"]
+    assert log.items.ids.to_list() == ["x", "z"]
+    assert log.positions.tolist() == [1, 0]
+    assert log.shown.totals().tolist() == [0, 1, 2]
+    assert (rejections.kept, len(rejections.rows)) == (6, 0)
+    assert "4 impressions are no events; 3 of them have a position" in rejections.notes
+
+
+def test_the_past_of_a_log_has_the_impressions_of_its_hours():
+    log, _ = read_interactions(SEEN, SEEN_COLUMNS)
+    cut = int(datetime(2020, 1, 1, 3, tzinfo=UTC).timestamp() * 1e6)
+    past, rest = log.split_at(cut)
+    assert (past.shown.totals().tolist(), rest.shown.totals().tolist()) == ([0, 1, 1], [0, 0, 1])
+    assert (past.positions.tolist(), rest.positions.tolist()) == ([1], [0])
+    assert len(log.split_at(cut - 1)[0].shown) == 2, "an hour that a cutoff cuts is not the past"
+
+
+def test_positions_and_impressions_are_saved(tmp_path):
+    log, _ = read_interactions(SEEN, SEEN_COLUMNS)
+    log.save(tmp_path)
+    again = Interactions.load(tmp_path)
+    assert again.positions.tolist() == log.positions.tolist()
+    assert again.shown.totals().tolist() == log.shown.totals().tolist()
+    plain, _ = read_interactions(SEEN, LogColumns(event="event"))
+    assert (plain.positions, plain.shown) == (None, None)
+    plain.save(tmp_path / "plain")
+    assert Interactions.load(tmp_path / "plain").shown is None
+
+
+def test_an_event_of_any_name_can_be_an_impression():
+    kinds = {"buy": EventType(), "seen": EventType(impression=True), "click": EventType(weight=0.1)}
+    rows = SEEN.with_columns(pl.col("event").replace("impression", "seen"))
+    log, _ = read_interactions(rows, SEEN_COLUMNS, events=kinds)
+    assert log.events == ("buy", "click")
+    assert [name for *_, name, _ in told(log)] == ["click", "buy"]
+
+
+@pytest.mark.parametrize("place", [0, -1, 1.5, 70_000, "top"])
+def test_a_position_that_is_no_place_is_a_reason(place):
+    rows = log_of(["a", "a"], ["x", "y"], place=[place, None])
+    log, rejections = read_interactions(rows, LogColumns(position="place"))
+    assert rejections.counts == {"position is no whole number from 1": 1}
+    assert log.positions.tolist() == [0]
 
 
 def test_events_at_one_time_stay_as_they_came():

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from recsys.features.errors import SettingsError, TrainingError
+from recsys.ranking.checkpoint import Checkpoint
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
 
@@ -25,6 +27,12 @@ def drawn(n: int = 60, width: int = 6, seed: int = 0) -> TrainingLists:
 def ranker(path: Path | None = None, **settings: float) -> NeuralRanker:
     own = {"epochs": 6, "batch": 8, "dropout": 0.3, "patience": 6, **settings}
     return NeuralRanker(hidden=(8, 4), device="cpu", seed=5, checkpoint=path, **own)
+
+
+def test_weights_of_lists_make_another_training(tmp_path: Path) -> None:
+    own = [drawn(), *(replace(drawn(), weights=np.full(60, of, np.float32)) for of in (1, 2))]
+    kept = [Checkpoint.of(ranker(tmp_path / "c"), lists) for lists in own]
+    assert len({each.fingerprint for each in kept if each}) == 3
 
 
 class StoppedError(Exception):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recsys.features.arrays import PAD
 from recsys.ranking.lists import Chosen, TrainingLists
+from recsys.ranking.position_bias import PositionBias
 from tests.worlds import chosen_of, leaving_out, offered
 
 own = st.lists(st.integers(0, 6), unique=True, max_size=5)
@@ -72,6 +73,31 @@ def test_chosen_equals_sets_in_python(batch: list[tuple[list[int], ...]]) -> Non
     ]
     queries = np.arange(len(batch))[::-1]
     assert lists_of(chosen.take(queries)) == taken[::-1]
+
+
+def test_choices_count_for_the_looks_that_their_place_gets() -> None:
+    chosen = replace(chosen_of([7, 2], [4], weights=[3, 0.5, 1]), positions=np.array([4, 0, 9]))
+    bias = PositionBias(0.5, 2.5)
+    assert chosen.counting(bias).weights.tolist() == [6, 0.5, 2.5]
+    assert chosen.counting(None) is chosen
+    assert chosen.factors(bias).tolist() == pytest.approx([6.5 / 3.5, 2.5])
+    assert chosen.factors(None).tolist() == [1, 1]
+    left = chosen.within(leaving_out([7], [], items=9)).take(np.array([1, 0]))
+    assert left.counting(bias).weights.tolist() == [2.5, 0.5]
+    unplaced = chosen_of([1])
+    assert unplaced.counting(bias) is unplaced
+
+
+def test_weights_of_lists_go_with_them() -> None:
+    plain = drawn([[1, 0]], [[1, 2]], 1)
+    weighed = replace(drawn([[1, 0], [0, 1]], [[1, 2], [3, 4]], 1), weights=np.array([2.0, 3.0]))
+    joined = TrainingLists.joined([weighed, plain])
+    assert joined.weights is not None
+    assert joined.weights.tolist() == [2, 3, 1]
+    some = joined.take(np.array([2, 1])).weights
+    assert some is not None
+    assert some.tolist() == [1, 3]
+    assert TrainingLists.joined([plain, plain]).weights is None
 
 
 def drawn(

@@ -27,6 +27,13 @@ def test_labels_count_by_their_shares() -> None:
     assert loss_of(scores, [[6, 2]], ALL) == pytest.approx(expected)
 
 
+def test_lists_count_by_their_weights() -> None:
+    scores, labels = torch.zeros((2, 2)), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    filled = ALL.expand(2, 2)
+    loss = softmax_loss(scores, labels, filled, torch.tensor([1.5, 0.0]))
+    assert loss.item() == pytest.approx(1.5 * log(2) / 2)
+
+
 def test_the_mean_over_lists() -> None:
     filled = torch.ones((2, 2), dtype=torch.bool)
     loss = loss_of([[0, 0], [log(3.0), 0]], [[1, 0], [1, 0]], filled)

@@ -1,5 +1,6 @@
 """Bad input: each is a clear error that names the thing, the rule and the value, or is reported."""
 
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from recsys.features.errors import (
 )
 from recsys.settings import EngineSettings, EvaluationSettings, TrainingSettings
 from tests.shops import (
+    assert_same_lists,
     fitted_engine,
     listed,
     ordered_engine,
@@ -385,3 +387,20 @@ def test_a_source_has_no_other_name_than_its_table() -> None:
 def test_cutoffs_leave_some_past() -> None:
     with pytest.raises(SettingsError, match="moments x stretch must be below 1"):
         EngineSettings(training=TrainingSettings(moments=13))
+
+
+def test_more_pairs_than_the_linear_source_can_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.retrieval.ease._MOST_PAIRS", 99)
+    shop = small_shop()
+    settings = quick_settings(interactions={"event": "event"})
+    engine = Engine(settings).fit(shop.events.drop("time"), shop.items)
+    why = r"source 'near' is left out: .* pairs of items, more than 99; the kind 'knn' counts them"
+    assert [note for note in engine.notes if re.match(why, note)]
+    assert "near" not in [each.name for each in engine.learnt.fitted.sources.members]
+    assert engine.learnt.fitted.ranker is not None
+    lists = engine.recommend(engine.users[:5], k=5)
+    assert (len(lists), lists["note"].null_count()) == (25, 25)
+    engine.save(tmp_path / "engine")
+    assert_same_lists(Engine.load(tmp_path / "engine").recommend(engine.users[:5], k=5), lists)

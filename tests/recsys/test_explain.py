@@ -166,6 +166,21 @@ def test_integer_ids_and_no_items_asked_about() -> None:
     assert [len(each) for each in (nothing.items, nothing.sources, nothing.events)] == [0, 0, 0]
 
 
+def test_items_that_are_asked_about_come_with_the_note_of_the_list() -> None:
+    capped = fitted_engine().with_final(
+        {"rules": [{"kind": "cap", "column": "category", "most": 1}]}
+    )
+    note = capped.recommend([capped.users[3]], k=60)["note"][0]
+    assert "rules hold back all others" in note
+    for items in (capped.items, capped.items[:1]):
+        assert set(capped.explain(capped.users[3], k=60, items=items).items["note"]) == {note}
+    few = ordered_engine({"ann": "a", "bob": "ab", "cat": "abc"})
+    note = few.recommend(["ann"], k=3)["note"][0]
+    assert note.startswith("2 of 3 items")
+    assert few.explain("ann", k=3, items=["a"]).note == note
+    assert few.explain("ann", k=2, items=["a", "c"]).note is None
+
+
 def test_a_source_that_fails_leaves_the_others_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError("no answer")

@@ -114,6 +114,17 @@ def test_vectors_of_its_texts_are_no_part_of_a_catalogue() -> None:
     assert of_catalog(embedded) == of_catalog(catalog)
 
 
+def test_places_and_impressions_are_part_of_a_log() -> None:
+    columns = LogColumns(time="time", event="event", position="place")
+    seen = LOG.with_columns(event=pl.Series(["view", "impression", "view", "view", "cart"]))
+    logs = [
+        read_interactions(seen.with_columns(place=pl.Series(places)), columns)[0]
+        for places in ([1, 2, 3, 4, None], [1, 2, 3, 5, None], [1, 3, 3, 4, None])
+    ]
+    logs.append(read_interactions(seen, LogColumns(time="time", event="event"))[0])
+    assert len({of_log(log) for log in logs}) == 4
+
+
 def test_where_one_id_ends_and_the_next_begins_matters() -> None:
     logs = [
         pl.DataFrame({"user_id": users, "item_id": ["x", "x"]})

@@ -101,3 +101,20 @@ def test_a_width_below_k_is_no_reason_for_a_short_list() -> None:
 def test_a_wrong_fusion(fusion: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Engine(ordered_settings(fusion=fusion))
+
+
+def test_a_source_that_settings_turn_off_has_no_weight() -> None:
+    with pytest.raises(SettingsError, match=r"fusion names source 'als', .* sources\.als\.use"):
+        Engine(ordered_settings(sources={"als": {"use": False}}, fusion={"weights": {"als": 2}}))
+
+
+def test_a_source_that_the_data_turns_off_is_noted() -> None:
+    said = "weights and quotas in fusion count for nothing of what is left out: content, mine"
+    fusion = {"weights": {"content": 2, "als": 1}, "quotas": {"mine": 1}, "first": 5}
+    mine = {"mine": {"kind": "tagged", "use": True}}
+    engine = ordered_engine({"ann": "abc", "bob": "bcd"}, fusion=fusion, sources=mine)
+    assert said in engine.notes
+    assert any("content" in note for note in engine.notes if note.startswith("sources off"))
+    assert any(note.startswith("source 'mine' is left out") for note in engine.notes)
+    used = ordered_engine({"ann": "abc", "bob": "bcd"}, fusion={"weights": {"als": 2}})
+    assert not any("fusion" in note for note in used.notes)

@@ -40,6 +40,25 @@ def log_in_time(*events: tuple[str, str, int]) -> Interactions:
     return read_interactions(rows, LogColumns(time="at"))[0]
 
 
+def test_the_place_of_a_choice_is_the_first_that_is_known() -> None:
+    rows = pl.DataFrame(
+        {
+            "user_id": ["ann"] * 6 + ["bob"] * 2,
+            "item_id": ["a", "x", "x", "x", "y", "z", "b", "x"],
+            "event": ["view", "view", "view", "purchase", "view", "purchase", "view", "view"],
+            "place": [9, None, 5, 2, 3, None, 8, 4],
+            "at": [1_600_000_000 + DAY * n for n in (0, 1, 2, 3, 4, 5, 0, 6)],
+        }
+    )
+    log, _ = read_interactions(rows, LogColumns(time="at", event="event", position="place"))
+    past, future = log.split_at((1_600_000_000 + DAY) * 10**6)
+    found = moment(past, future).chosen
+    assert found.positions is not None
+    places = dict(zip(log.items.ids_at(found.items)[:3], found.positions[:3], strict=True))
+    assert places == {"x": 5, "y": 3, "z": 0}
+    assert found.positions[3] == 4
+
+
 def log_in_order(choices: dict[str, str]) -> Interactions:
     return read_interactions(orders(choices), LogColumns(order="position"))[0]
 

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
+from recsys.features.arrays import PAD, Floats
 from recsys.features.errors import DataError, SettingsError
+from recsys.features.histories import Histories
+from recsys.ranked import Ranked
+from recsys.ranking.pair_features import Knowledge, pair_features
+from recsys.retrieval.candidates import Candidates
 from recsys.settings import EngineSettings
 from recsys.shop import Shop, make_shop
 from tests.shops import listed, ordered_engine, quick_settings, small_shop
@@ -54,6 +60,23 @@ def test_columns_of_probabilities_beside_the_same_list() -> None:
     odds = told.select(ODDS).to_numpy()
     assert ((odds > 0) & (odds < 1)).all()
     assert (np.diff(odds, axis=1) <= 0).all(), "a purchase is never more probable than a view"
+
+
+def test_what_stage_two_reads_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(histories: Histories, candidates: Candidates, knowledge: Knowledge) -> Any:
+        made.append(len(histories))
+        return pair_features(histories, candidates, knowledge)
+
+    monkeypatch.setattr("recsys.fitted.pair_features", counted)
+    engine = foretelling()
+    for by_value in (None, "price"):
+        engine.recommend(engine.users[:3], probabilities=True, by_value=by_value)
+        assert made == [3]
+        made.clear()
+    engine.recommend(["nobody"], probabilities=True)
+    assert not made
 
 
 def test_who_is_unknown_has_none() -> None:
@@ -102,6 +125,90 @@ def test_boosts_act_on_expected_values() -> None:
     boosted = engine.with_final({"rules": cheap}).recommend(users, k=1, by_value="price")
     prices = boosted.join(busy_shop().items, on="item_id", how="left")["price"]
     assert (prices < 20).all()
+
+
+def by_worth(engine: Engine, worth: Floats, k: int = 6) -> Ranked:
+    """Lists of some users by the expected value of items that are worth so much (items,)."""
+    histories = Histories.of(engine.learnt.log, np.arange(30, dtype=np.int32))
+    allowed = engine.learnt.policy.allowed(histories)
+    fitted = engine.learnt.fitted
+    candidates, failed = fitted.candidates(histories, allowed, k)
+    return fitted.listed(histories, allowed, candidates, failed, k, worth=worth)
+
+
+def prices() -> Floats:
+    own = foretelling().learnt.catalog.price()
+    assert own is not None
+    return own.astype(np.float32)
+
+
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+def test_diversity_is_the_same_in_whatever_unit_values_are(method: str) -> None:
+    diversity = {"method": method, "strength": 0.3, "on": "categories"}
+    diverse = foretelling().with_final({"diversity": diversity})
+    lists = by_worth(diverse, prices()).candidates.items
+    assert (lists != by_worth(foretelling(), prices()).candidates.items).any()
+    for unit in (np.float32(2.0**-40), np.float32(2.0**20)):
+        assert (by_worth(diverse, unit * prices()).candidates.items == lists).all()
+
+
+def test_what_is_worth_nothing_neither_joins_nor_spoils_a_diverse_list() -> None:
+    diverse = foretelling().with_final({"diversity": {"method": "mmr", "on": "categories"}})
+    some = np.random.default_rng(0).random(len(prices())) < 0.8
+    worth = np.where(some, 0, prices()).astype(np.float32)
+    listed_ = by_worth(diverse, worth, 30)
+    on = listed_.candidates.filled
+    free = some[listed_.candidates.items] & on
+    assert free.any(), "lists need more than is worth anything"
+    assert (listed_.scores[free] == 0).all()
+    assert (np.diff(free, axis=1) >= 0).all(), "they come last"
+    plain = by_worth(foretelling(), worth, 30).candidates.items
+    assert (listed_.candidates.items != plain).any()
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0])
+def test_a_boost_moves_a_loss_the_way_it_moves_a_gain(factor: float) -> None:
+    loss = -prices()
+    rules = [{"kind": "boost", "where": "price < 20", "factor": factor}]
+    boosted, plain = (
+        by_worth(engine, loss, 200)
+        for engine in (foretelling().with_final({"rules": rules}), foretelling())
+    )
+    assert (plain.scores[plain.candidates.filled] < 0).all()
+    for row in range(len(plain.scores)):
+        before = dict(zip(plain.candidates.items[row], plain.scores[row], strict=True))
+        for item, score in zip(boosted.candidates.items[row], boosted.scores[row], strict=True):
+            if item != PAD:
+                by = factor if prices()[item] < 20 else 1.0
+                assert score == pytest.approx(before[item] / by, rel=1e-5)
+        assert (np.diff(boosted.scores[row][boosted.candidates.filled[row]]) <= 0).all()
+
+
+def test_factors_without_end_leave_finite_scores() -> None:
+    rules = [
+        {"kind": "boost", "name": name, "where": where, "factor": factor}
+        for name, where, factor in (
+            ("cheap", "price < 20", 1e300),
+            ("cheaper", "price < 10", 1e300),
+            ("dear", "price >= 20", 1e-300),
+        )
+    ]
+    lists = by_worth(foretelling().with_final({"rules": rules}), prices(), 200)
+    assert np.isfinite(lists.scores[lists.candidates.filled]).all()
+
+
+def test_lots_give_what_is_worth_nothing_where_there_is_nothing_else() -> None:
+    engine = foretelling().with_final({"exploration": {"slots": 2}})
+    nothing = np.zeros(len(engine.items), np.float32)
+    histories = Histories.of(engine.learnt.log, np.arange(30, dtype=np.int32))
+    allowed = engine.learnt.policy.allowed(histories)
+    fitted = engine.learnt.fitted
+    candidates, failed = fitted.candidates(histories, allowed, 5)
+    keys = np.arange(30, dtype=np.uint64)
+    lists = fitted.listed(histories, allowed, candidates, failed, 5, keys=keys, worth=nothing)
+    assert lists.candidates.filled.all()
+    assert lists.trail is not None
+    assert (lists.trail.propensity[:, 3:] < 0.5).all()
 
 
 @cache

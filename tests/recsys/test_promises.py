@@ -16,6 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys.artifact import check_folder
+from recsys.cli import Exit, main
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import evaluate
 from recsys.features.arrays import PAD
@@ -52,6 +53,31 @@ def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("recsys.shop.make_shop", partial(make_shop, users=200, items=200, days=60))
     exec(compile(example, "README.md", "exec"), {})
     assert (tmp_path / "engine" / "manifest.json").exists()
+
+
+def test_the_first_settings_file_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf8").split("## On the command line", 1)[1]
+    monkeypatch.chdir(tmp_path)
+    Path("shop.toml").write_text(text.split("```toml\n", 1)[1].split("```", 1)[0])
+    make_shop(users=200, items=200, days=60).write(tmp_path / "shop")
+    with pytest.raises(SystemExit) as fitted:
+        main(["fit", "shop.toml", "--out", "engine", "--no-run"])
+    assert fitted.value.code == Exit.OK
+    engine = Engine.load("engine")
+    assert engine.settings.evaluation.protocol == "time"
+    offering = [member.name for member in engine.learnt.fitted.sources.offering]
+    assert offering == ["next", "wide", "als", "content", "tagged", "popular"]
+    assert len(engine.recommend(["u00042"], k=10)) == 10
+
+
+def test_every_settings_file_is_read(tmp_path: Path) -> None:
+    blocks = (ROOT / "README.md").read_text(encoding="utf8").split("```toml\n")[1:]
+    for block in blocks:
+        (tmp_path / "shop.toml").write_text(block.split("```", 1)[0])
+        EngineSettings.from_toml(tmp_path / "shop.toml")
+    assert len(blocks) > 2
 
 
 def test_the_example_of_an_explanation_runs() -> None:

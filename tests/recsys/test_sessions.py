@@ -156,3 +156,14 @@ def test_a_quantity_that_is_no_number_above_zero_is_an_error() -> None:
     table = pl.DataFrame({"user_id": ["x"], "item_id": ["a"], "pieces": [0.0]})
     with pytest.raises(DataError, match="quantity must be a number above 0"):
         read_sessions(table, columns, log, {})
+
+
+def test_what_a_session_was_only_shown_is_no_event_of_it() -> None:
+    engine = fitted_engine()
+    items = engine.items[:3]
+    rows = {"user_id": ["v"] * 3, "item_id": items, "event": ["impression", "view", "impression"]}
+    lists = engine.recommend(sessions=pl.DataFrame(rows), k=5)
+    alone = engine.recommend(sessions={"v": [items[1]]}, k=5)
+    assert_same_lists(lists, alone)
+    nothing = engine.recommend(sessions=pl.DataFrame(rows)[:1], k=5)
+    assert set(nothing["note"]) == {"no events: popular items"}

@@ -201,6 +201,33 @@ class Broken:
             raise LookupError(f"no {verb}")
 
 
+class Stopped(Broken):
+    """A tracker during whose start somebody presses Ctrl-C."""
+
+    def start(self, about: About) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_is_stopped_while_it_starts_has_failed(tmp_path: Path) -> None:
+    folder = new_folder(tmp_path, "letters", "fit")
+    about = About("letters", "fit", folder, settings_with(), (0,), {})
+    with pytest.raises(KeyboardInterrupt), Run(about, [RunFolder(folder), Stopped("start")]):
+        pass
+    assert read(folder, "status.json")["status"] == "failed"
+
+
+def test_no_folder_is_left_empty_by_what_comes_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped() -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recsys.tracking.environment", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tracked(settings_with(folder=tmp_path / "runs"), "fit")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("at", ["start", "epoch", "finish"])
 def test_a_tracker_that_fails_is_a_note_and_loses_nothing(at: str, tmp_path: Path) -> None:
     broken, folder = Broken(at), new_folder(tmp_path, "letters", "evaluation")
@@ -388,6 +415,14 @@ def test_a_failed_command_and_one_without_a_run(run: Any, tmp_path: Path) -> Non
     assert run("evaluate", "--interactions", "no.csv").code == Exit.DATA
     (folder,) = (tmp_path / "runs").iterdir()
     assert read(folder, "status.json")["error"] == "DataError: no file of the log matches no.csv"
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id\na,1\n")
+    ran = run("fit", "--interactions", log, "--item", "sku", "--out", tmp_path / "engine")
+    assert ran.code == Exit.DATA
+    (failed,) = (tmp_path / "runs").glob("log-fit-*")
+    assert read(failed, "status.json")["status"] == "failed"
+    assert "lacks the columns ['sku']" in read(failed, "status.json")["error"]
+    assert ran.err.endswith(f"; the failed run is in {failed.relative_to(tmp_path)}\n")
 
 
 def test_the_library_keeps_nothing_of_its_own_accord(tmp_path: Path) -> None:
