@@ -30,7 +30,7 @@ from recsys.final_settings import FinalSettings
 from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
-from recsys.parts import check_parts, make_fusion, make_sources
+from recsys.parts import check_parts, make_fusion
 from recsys.policy import Policy
 from recsys.ranking.lists import TrainingLists
 from recsys.retrieval.allowed import Allowed
