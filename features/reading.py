@@ -67,8 +67,10 @@ def read_interactions(
     if quarantine is not None:
         rejections.write(quarantine)
     if not len(log):
+        shown = f"{rejections.kept:,} of them impressions, " if rejections.kept else ""
         raise DataError(
-            f"no row of the log is left: {rejections.read:,} read, rejected: {rejections.summary()}"
+            f"no row of the log is left: {rejections.read:,} read, {shown}rejected: "
+            f"{rejections.summary()}"
         )
     if strict:
         rejections.raise_if_any()

@@ -80,10 +80,11 @@ def make_fusion(settings: EngineSettings) -> Fusion:
 def make_ranker(settings: EngineSettings) -> NeuralRanker:
     """A new ranker, nothing learnt yet; raises SettingsError on a wrong table."""
     ranker = built(NeuralRanker, _with_shared(NeuralRanker, settings.ranker, settings), "ranker")
+    known = [name for name, event in settings.events.items() if not event.impression]
     for name in ranker.event_weights:
-        if not set(name.split(TIED)) <= settings.events.keys():
+        if not set(name.split(TIED)) <= set(known):
             raise SettingsError(
-                f"unknown event {name!r} in ranker.event_weights; {nearest(name, settings.events)}"
+                f"unknown event {name!r} in ranker.event_weights; {nearest(name, known)}"
             )
     return ranker
 
