@@ -39,6 +39,15 @@ class EventType(Settings):
     impression: bool = False
     """It says that the item was shown, chosen or not: it is counted and no interaction."""
 
+    @model_validator(mode="after")
+    def _an_impression_is_worth_nothing(self) -> Self:
+        if self.impression and (self.weight != 1 or self.offer_again):
+            raise ValueError(
+                "an impression is no interaction: it has no weight and hides no item; got "
+                f"weight = {self.weight:g}, offer_again = {self.offer_again}"
+            )
+        return self
+
 
 _VIEW = EventType(weight=0.3, offer_again=True)
 _CART = EventType(weight=0.6, offer_again=True)

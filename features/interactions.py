@@ -33,9 +33,7 @@ class Interactions:
     events: tuple[str, ...]  # names, such as ("view", "cart", "purchase")
     clock: Clock
     worths: tuple[float, ...] = ()  # of `events`, each by itself; () where settings told none
-    positions: NDArray[np.uint16] | None = (
-        None  # (n,) the place it was chosen at, from 1; 0 unknown
-    )
+    positions: NDArray[np.uint16] | None = None  # (n,) places in lists from 1, 0 where unknown
     shown: Shown | None = None  # impressions, where the log has any with a place
 
     def __len__(self) -> int:

@@ -67,8 +67,10 @@ def read_interactions(
     if quarantine is not None:
         rejections.write(quarantine)
     if not len(log):
+        shown = f"{rejections.kept:,} of them impressions, " if rejections.kept else ""
         raise DataError(
-            f"no row of the log is left: {rejections.read:,} read, rejected: {rejections.summary()}"
+            f"no row of the log is left: {rejections.read:,} read, {shown}rejected: "
+            f"{rejections.summary()}"
         )
     if strict:
         rejections.raise_if_any()
@@ -129,10 +131,8 @@ def _read_clock(
 
 def _place(column: pl.Expr) -> pl.Expr:
     """UInt16: 0 where nothing is said, null where it is no whole number from 1."""
-    place, silent = (
-        column.cast(pl.Float64, strict=False),
-        column.cast(pl.String).fill_null("") == "",
-    )
+    place = column.cast(pl.Float64, strict=False)
+    silent = column.cast(pl.String).fill_null("") == ""
     is_place = place.is_between(1, _MOST_PLACES) & (place == place.floor())
     return pl.when(silent).then(0).when(is_place).then(place).cast(pl.UInt16, strict=False)
 

@@ -63,9 +63,8 @@ class TextEncoder:
     max_tokens: int = 64  # what is longer is cut
     batch_tokens: int = 8192  # go through together; fewer are slower, far slower on a busy machine
     device: str = "auto"
-    half: bool = (
-        False  # bfloat16: faster where the processor has it (AVX-512, AMX), cosines of about .99
-    )
+    half: bool = False
+    """bfloat16: faster where the processor has it (AVX-512, AMX), cosines of about .99."""
     cache: Path | None = None  # a folder; None: `default_cache()`
     adapters: Adapters | None = None  # what tuning added to the model
 

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed, multiprocessing
-from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import ProcessException, start_processes
 
 from recsys.features.arrays import Array
 from recsys.features.device import pick
 from recsys.features.errors import SettingsError, TrainingError
-from recsys.features.threads import cores
 from recsys.ranking.lists import TrainingLists
 
 if TYPE_CHECKING:
@@ -59,6 +58,12 @@ class Group:
         total = torch.tensor(value, device=device)
         distributed.all_reduce(total)
         return total.item()
+
+    def agreed(self, value: float, device: torch.device) -> float:
+        """The mean of what each process has of it: unequal GPUs may round it differently, and
+        whoever decides by it alone might stop while the others wait.
+        """
+        return self.summed(value, device) / self.size
 
     def draw_anew(self, seed: int, epoch: int) -> None:
         """What torch draws in this epoch hangs on the seed and the process, not on what went
@@ -118,13 +123,14 @@ def _spawn(
                 share = done.get()
                 if progress:
                     progress(share)
-    except ProcessRaisedException as error:
+    except ProcessException as error:
         last = str(error).strip().splitlines()[-1]
         raise TrainingError(f"a process that trains the ranker failed: {last}") from error
     finally:
         for process in running.processes:
             if process.is_alive():
                 process.terminate()
+            process.join()  # or it might write into a folder that is being removed
 
 
 def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
@@ -136,7 +142,7 @@ def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> Non
     if on_gpu:
         torch.cuda.set_device(rank)
     else:
-        torch.set_num_threads(max(1, cores() // settings.processes))
+        torch.set_num_threads(1)  # as in a fit by one process: a step is small
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
         init_method=(folder / "meeting").absolute().as_uri(),

@@ -43,7 +43,8 @@ def train(
     while not _finished(curve, settings):
         group.draw_anew(settings.seed, len(curve))
         loss = _epoch(training, lists, learnt, settings, heads, group)
-        curve.append({"train": loss, "held out": _held_loss(training.network, lists, held)})
+        loss_held = group.agreed(_held_loss(training.network, lists, held), training.device)
+        curve.append({"train": loss, "held out": loss_held})
         _refuse_nan(curve)
         if _best_epoch(curve) == len(curve) - 1:
             training.best = _copied(training.network)

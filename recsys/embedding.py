@@ -13,9 +13,9 @@ from recsys.features.interactions import Interactions
 from recsys.features.text import TextEncoder
 from recsys.fitting import Progress
 from recsys.learning import moments_of_last_items
-from recsys.parts import make_sources
+from recsys.parts import make_sources, make_text_tuning
 from recsys.retrieval.text_tuning import TextTuning
-from recsys.settings import EngineSettings, TrainingSettings, built
+from recsys.settings import EngineSettings, TrainingSettings
 
 
 def with_text_vectors(
@@ -27,25 +27,25 @@ def with_text_vectors(
     The second value says what became of tuning. Raises SettingsError where a text model is to be
     tuned whose vectors nobody would read.
     """
-    tunes, given = settings.text.tuning is not None, "text" in catalog.columns.vector
+    tuning, given = make_text_tuning(settings), "text" in catalog.columns.vector
     if not _are_read(settings) or not catalog.has_text or given:
-        if tunes:
+        if tuning:
             raise SettingsError(
                 "setting 'text.tuning': no text is embedded here; it needs a source or diversity "
                 "that reads text, and a catalogue with texts and without vectors of them"
             )
         return catalog, []
-    if "text" in catalog.vectors and not tunes:
+    if "text" in catalog.vectors and not tuning:
         return catalog, []
     text = settings.text
     encoder = TextEncoder(
         text.model, max_tokens=text.max_tokens, device=settings.device, cache=text.cache
     )
-    if not tunes:
+    if not tuning:
         return _embedded(catalog, encoder, progress), []
     past = before_all_moments(log, settings.training, hides)
     with tempfile.TemporaryDirectory(prefix="recsys-") as folder:
-        encoder, said = _tuned(encoder, catalog, past, settings, progress)
+        encoder, said = _tuned(tuning, encoder, catalog, past, progress)
         if encoder.adapters is not None:  # each fit has adapters of its own: nothing to keep
             encoder = replace(encoder, cache=Path(folder))
         return _embedded(catalog, encoder, progress), [said]
@@ -63,12 +63,9 @@ def _embedded(catalog: Catalog, encoder: TextEncoder, progress: Progress) -> Cat
 
 
 def _tuned(
-    encoder: TextEncoder, catalog: Catalog, past: Interactions, settings: EngineSettings,
+    tuning: TextTuning, encoder: TextEncoder, catalog: Catalog, past: Interactions,
     progress: Progress,
 ) -> tuple[TextEncoder, str]:  # fmt: skip
-    tuning = built(
-        TextTuning, {"seed": settings.seed, **(settings.text.tuning or {})}, "text.tuning"
-    )
     try:
         tuned = tuning.fit(
             encoder, catalog.texts(), past, lambda share: progress("tuning the text model", share)

@@ -21,6 +21,7 @@ from recsys.retrieval.popular import Popular
 from recsys.retrieval.sequence import Sequence
 from recsys.retrieval.sources import Source, Sources
 from recsys.retrieval.tagged import Tagged
+from recsys.retrieval.text_tuning import TextTuning
 from recsys.retrieval.trending import Trending
 from recsys.settings import AUTO, DEFAULT_SOURCES, EngineSettings, Table, built, source_tables
 
@@ -52,7 +53,7 @@ _SHARED = ("seed", "device")
 def check_parts(settings: EngineSettings) -> None:
     """Raise SettingsError where a part cannot be made of its table, or the fusion names a source
     that settings turn off."""
-    make_ranker(settings)
+    make_ranker(settings), make_text_tuning(settings)
     off = {*DEFAULT_SOURCES, *settings.sources} - source_tables(settings).keys()
     for name in sorted(make_sources(settings).fusion.sources & off):
         raise SettingsError(f"fusion names source {name!r}, which sources.{name}.use turns off")
@@ -79,12 +80,20 @@ def make_fusion(settings: EngineSettings) -> Fusion:
 def make_ranker(settings: EngineSettings) -> NeuralRanker:
     """A new ranker, nothing learnt yet; raises SettingsError on a wrong table."""
     ranker = built(NeuralRanker, _with_shared(NeuralRanker, settings.ranker, settings), "ranker")
+    known = [name for name, event in settings.events.items() if not event.impression]
     for name in ranker.event_weights:
-        if not set(name.split(TIED)) <= settings.events.keys():
+        if not set(name.split(TIED)) <= set(known):
             raise SettingsError(
-                f"unknown event {name!r} in ranker.event_weights; {nearest(name, settings.events)}"
+                f"unknown event {name!r} in ranker.event_weights; {nearest(name, known)}"
             )
     return ranker
+
+
+def make_text_tuning(settings: EngineSettings) -> TextTuning | None:
+    """How the text model is tuned, None where it stays; raises SettingsError on a wrong table."""
+    if settings.text.tuning is None:
+        return None
+    return built(TextTuning, {"seed": settings.seed, **settings.text.tuning}, "text.tuning")
 
 
 def _source(name: str, table: Table, settings: EngineSettings) -> Source:

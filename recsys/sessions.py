@@ -129,7 +129,8 @@ def _without_impressions(
     shown = [name for name, event in events.items() if event.impression]
     if not shown or columns.event not in table.columns:
         return table
-    return table.filter(~pl.col(str(columns.event)).cast(pl.String).is_in(shown))
+    is_shown = pl.col(str(columns.event)).cast(pl.String).is_in(shown)
+    return table.filter(~is_shown.fill_null(False))
 
 
 def _in_order(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> pl.DataFrame:

@@ -99,6 +99,18 @@ def test_an_event_of_any_name_can_be_an_impression():
     assert [name for *_, name, _ in told(log)] == ["click", "buy"]
 
 
+def test_a_log_of_impressions_alone_is_an_error_that_says_so():
+    rows = SEEN.filter(pl.col("event") == "impression")
+    with pytest.raises(DataError, match="4 read, 4 of them impressions, rejected: none"):
+        read_interactions(rows, SEEN_COLUMNS)
+
+
+@pytest.mark.parametrize("own", [{"weight": 0.5}, {"offer_again": True}])
+def test_what_is_only_shown_has_no_weight(own):
+    with pytest.raises(SettingsError, match="an impression is no interaction: it has no weight"):
+        EventType.parse({"impression": True, **own}, "events.seen")
+
+
 @pytest.mark.parametrize("place", [0, -1, 1.5, 70_000, "top"])
 def test_a_position_that_is_no_place_is_a_reason(place):
     rows = log_of(["a", "a"], ["x", "y"], place=[place, None])

@@ -1,5 +1,6 @@
 """Processes that train together: one step of all is the step of one, and they stop and resume."""
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -53,20 +54,19 @@ def test_events_are_foretold_alike(both: NeuralRanker) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_training_of_two_processes_resumes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path, shares = tmp_path / "ranker.safetensors", []
+def test_a_training_of_two_processes_resumes(tmp_path: Path) -> None:
+    path = tmp_path / "ranker.safetensors"
     whole = ranker(processes=2, dropout=0.3, checkpoint=path)
 
     def stop(share: float) -> None:
-        shares.append(share)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         whole.fit(drawn(), stop)
     assert path.exists()
-    resumed = ranker(processes=2, dropout=0.3, checkpoint=path).fit(drawn())
+    shares: list[float] = []
+    resumed = ranker(processes=2, dropout=0.3, checkpoint=path).fit(drawn(), shares.append)
+    assert all(share > 1 / 3 for share in shares), "the first epoch is done"
     assert torch.equal(weights(resumed), weights(ranker(processes=2, dropout=0.3).fit(drawn())))
 
 
@@ -77,12 +77,21 @@ def test_what_fails_in_a_process_is_said() -> None:
         ranker(processes=2, learning_rate=1e30).fit(drawn())
 
 
+def test_a_process_that_is_killed_is_said_and_none_is_left() -> None:
+    def kill(share: float) -> None:
+        multiprocessing.active_children()[-1].kill()
+
+    with pytest.raises(TrainingError, match="a process that trains the ranker failed: "):
+        ranker(processes=2, epochs=2000, patience=2000).fit(drawn(), kill)
+    assert not multiprocessing.active_children()
+
+
 def test_a_device_by_number_is_no_device_for_several() -> None:
     with pytest.raises(SettingsError, match="each of 2 processes has a device of its own"):
         ranker(processes=2, device="cuda:0")
 
 
-def test_half_precision_learns_about_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_half_precision_learns_about_the_same() -> None:
     half, full = (ranker(precision=each, epochs=8).fit(drawn()) for each in ("bfloat16", "float32"))
     assert half.curve_ != full.curve_
     assert half.curve_[-1]["held out"] == pytest.approx(full.curve_[-1]["held out"], rel=0.05)

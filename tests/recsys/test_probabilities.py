@@ -304,3 +304,5 @@ def test_a_value_that_the_catalogue_has_not_is_named() -> None:
 def test_an_event_that_is_not_declared_is_named() -> None:
     with pytest.raises(SettingsError, match=r"'purchases' in ranker.event_weights; did you mean"):
         Engine(quick_settings(ranker={"event_weights": {"purchases": 1.0}}))
+    with pytest.raises(SettingsError, match=r"unknown event 'impression' in ranker.event_weights"):
+        Engine(quick_settings(ranker={"event_weights": {"impression": 1.0}}))

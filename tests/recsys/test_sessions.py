@@ -167,3 +167,10 @@ def test_what_a_session_was_only_shown_is_no_event_of_it() -> None:
     assert_same_lists(lists, alone)
     nothing = engine.recommend(sessions=pl.DataFrame(rows)[:1], k=5)
     assert set(nothing["note"]) == {"no events: popular items"}
+
+
+def test_an_event_without_a_name_is_an_error_and_not_passed_over() -> None:
+    engine = fitted_engine()
+    rows = {"user_id": ["v", "v"], "item_id": engine.items[:2], "event": [None, "view"]}
+    with pytest.raises(DataError, match="unknown event None in a session"):
+        engine.recommend(sessions=pl.DataFrame(rows), k=5)
