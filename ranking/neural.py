@@ -16,7 +16,7 @@ from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.scorers import NetworkScorer, in_chunks, scored
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "onnx"]
 
 
@@ -44,8 +44,7 @@ class NeuralRanker:
     patience: int = 3  # epochs
     event_loss: float = 0.3  # what the loss of the events' heads weighs beside that of the lists
     most_gradient: float | None = None  # norm; a larger gradient is shortened to it
-    precision: Precision = "auto"
-    """Of the products while training, never of scores; "auto" is bfloat16 on a GPU alone."""
+    precision: Precision = "float32"  # of the products while training, never of scores
     processes: int = 1  # that train together; spawned, so a script needs its `__main__` guard
     checkpoint: Path | None = None
     compression: Compression = "none"  # what `compress` is to try after a fit
@@ -145,8 +144,6 @@ class NeuralRanker:
     @property
     def in_half(self) -> bool:
         """Is it trained in bfloat16?"""
-        if self.precision == "auto":
-            return self._device() != "cpu"
         return self.precision == "bfloat16"
 
     def holds_out(self, users: Rows) -> Mask:

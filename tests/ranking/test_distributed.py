@@ -102,3 +102,4 @@ def test_precision_is_checked() -> None:
     with pytest.raises(SettingsError, match="unknown precision 'float8'"):
         ranker(precision="float8")
     assert not ranker().in_half
+    assert ranker(precision="bfloat16").in_half
