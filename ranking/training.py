@@ -122,17 +122,16 @@ def _network(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -
 
     Its heads begin with the share of the candidates that each event chose.
     """
-    network = ListNetwork(len(lists.names), settings.hidden, settings.dropout, len(heads))
+    network: ListNetwork = settings.network(len(lists.names), len(heads))
     rows = lists.features[lists.filled]
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     varies = deviation > 1e-6
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     network.mean.copy_(torch.from_numpy(mean))
     network.scale.copy_(torch.from_numpy(scale))
-    if network.heads is not None:
+    if heads:
         share = lists.outcomes(np.arange(len(lists)))[lists.filled][:, heads].mean(axis=0)
-        with torch.no_grad():
-            network.heads.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
+        network.begin_with(torch.from_numpy(np.log(share / (1 - share))))
     return network
 
 
@@ -144,17 +143,24 @@ def _batches(order: Array, size: int) -> Iterator[Array]:
 def _losses(
     network: ListNetwork, lists: TrainingLists, batch: Array, heads: list[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of some lists, and that of their heads: 0 without any."""
+    """The loss of some lists, and that of their heads: 0 without any.
+
+    While it learns, a network has the mean loss of its members: each learns by itself.
+    """
     device = network.mean.device
     features, labels, filled = (
         torch.from_numpy(array[batch]).to(device)
         for array in (lists.features, lists.labels, lists.filled)
     )
-    if not heads:
-        return softmax_loss(network(features), labels, filled), torch.zeros((), device=device)
-    scores, logits = network.with_heads(features)
-    outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(logits)
-    return softmax_loss(scores, labels, filled), outcome_loss(logits, outcomes, filled)
+    scores, odds = network.each(features)
+    if not network.training:
+        scores = scores.mean(dim=0, keepdim=True)
+    loss = torch.stack([softmax_loss(own, labels, filled) for own in scores]).mean()
+    if odds is None or not heads:
+        return loss, torch.zeros((), device=device)
+    outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(odds)
+    of_heads = torch.stack([outcome_loss(own, outcomes, filled) for own in odds]).mean()
+    return loss, of_heads
 
 
 def _held_loss(network: ListNetwork, lists: TrainingLists, held: Array) -> float:
