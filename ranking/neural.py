@@ -32,7 +32,7 @@ class NeuralRanker:
     """
 
     hidden: tuple[int, ...] = (64, 32)
-    members: int = 3
+    members: int = 2
     """Networks that learn side by side; the mean of their scores orders."""
     cross_layers: int = 0  # beside the hidden ones: products of features (DCN-v2)
     cross_rank: int | None = None  # of their matrices; None: full
