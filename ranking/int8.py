@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from torch import nn
 
 from recsys.features.arrays import Array, Floats
 from recsys.features.errors import ArtifactError
@@ -41,7 +40,7 @@ class Int8Scorer:
     @classmethod
     def of(cls, network: ListNetwork, features: Floats | None = None) -> "Int8Scorer":
         """A network rounded; steps are learnt from features (n, f), or dynamic without them."""
-        linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+        linear = network.merged().linear()
         mean, scale = network.mean.cpu().numpy(), network.scale.cpu().numpy()
         peaks = np.zeros(len(linear) - 1, np.float32)
         matrices = [layer.weight.detach().cpu().numpy().T for layer in linear]

@@ -33,7 +33,11 @@ class NeuralRanker:
     """
 
     hidden: tuple[int, ...] = (64, 32)
-    dropout: float = 0.1
+    members: int = 2
+    """Networks that learn side by side; the mean of their scores orders."""
+    cross_layers: int = 0  # beside the hidden ones: products of features (DCN-v2)
+    cross_rank: int | None = None  # of their matrices; None: full
+    dropout: float = 0.1  # share of the hidden units that a list does without while it is learnt
     epochs: int = 12
     batch: int = 64  # lists
     learning_rate: float = 2e-3
@@ -64,7 +68,7 @@ class NeuralRanker:
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "patience", "learning_rate", "processes"):
+        for name in ("members", "epochs", "batch", "patience", "learning_rate", "processes"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
         if self.most_gradient is not None and not self.most_gradient > 0:
@@ -74,6 +78,7 @@ class NeuralRanker:
                 raise SettingsError(
                     f"{name} must be at least 0, below 1; got {getattr(self, name)}"
                 )
+        self._check_cross_layers()
         if self.event_loss < 0:
             raise SettingsError(f"event_loss must not be negative; got {self.event_loss}")
         self._check_event_weights()
@@ -96,6 +101,20 @@ class NeuralRanker:
             raise SettingsError(f"most_loss must be 0 or more; got {self.most_loss}")
         if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
             raise SettingsError("weight_decay must not be negative, and every width at least 1")
+
+    def _check_cross_layers(self) -> None:
+        if self.cross_layers < 0:
+            raise SettingsError(f"cross_layers must not be negative; got {self.cross_layers}")
+        if self.cross_rank is not None and not (self.cross_layers and self.cross_rank > 0):
+            raise SettingsError(
+                "cross_rank must be above 0, and cross_layers too where it is set; got cross_rank "
+                f"= {self.cross_rank} and cross_layers = {self.cross_layers}"
+            )
+        if self.cross_layers and self.compression not in ("none", "distilled"):
+            raise SettingsError(
+                "cross_layers are served by no compression but 'distilled'; got cross_layers = "
+                f"{self.cross_layers} and compression = {self.compression!r}"
+            )
 
     def _check_event_weights(self) -> None:
         for name, weight in self.event_weights.items():
@@ -145,6 +164,15 @@ class NeuralRanker:
     def in_half(self) -> bool:
         """Is it trained in bfloat16?"""
         return self.precision == "bfloat16"
+
+    def network(self, features: int, heads: int) -> Any:
+        """A fresh ListNetwork of these settings, for so many features and events."""
+        from recsys.ranking.network import ListNetwork
+
+        return ListNetwork(
+            features, self.hidden, self.dropout, heads,
+            self.members, self.cross_layers, self.cross_rank,
+        )  # fmt: skip
 
     def holds_out(self, users: Rows) -> Mask:
         """(n,) whether each list, by its user (n,), is kept from learning and decides when to stop.
@@ -249,6 +277,9 @@ class NeuralRanker:
         about: dict[str, Any] = {
             "features": self.names_,
             "hidden": self.hidden,
+            "members": self.members,
+            "cross layers": self.cross_layers,
+            "cross rank": self.cross_rank,
             "events": self.events_,
             "shift": self.shift_,
             "lines": [asdict(line) for line in self.lines_],
@@ -268,8 +299,9 @@ class NeuralRanker:
 
         about = json.loads((folder / "ranker.json").read_text())
         network = ListNetwork(
-            len(about["features"]), tuple(about["hidden"]), self.dropout, len(about["events"])
-        )
+            len(about["features"]), tuple(about["hidden"]), self.dropout, len(about["events"]),
+            about["members"], about["cross layers"], about["cross rank"],
+        )  # fmt: skip
         try:
             network.load_state_dict(load_file(folder / "network.safetensors"))
         except RuntimeError as error:

@@ -26,7 +26,7 @@ def onnx_graph(network: ListNetwork) -> bytes:
         from onnx import TensorProto, checker, helper, numpy_helper
     except ModuleNotFoundError:
         raise _missing("onnx") from None
-    linear = [layer for layer in network.folded() if isinstance(layer, nn.Linear)]
+    linear = [layer for layer in network.merged().folded() if isinstance(layer, nn.Linear)]
     nodes, weights, name = [], [], "features"
     for number, layer in enumerate(linear):
         own = {f"weights{number}": layer.weight, f"biases{number}": layer.bias}

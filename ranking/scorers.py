@@ -1,6 +1,6 @@
 """What gives candidates their scores: a network on torch, or what can stand in for one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,10 +39,8 @@ class NetworkScorer:
 
     @cached_property
     def _layers(self) -> list[Any]:
-        """What is called one after the other; dropout does nothing, and a call of it costs."""
-        from torch import nn
-
-        return [layer for layer in self.network.folded() if not isinstance(layer, nn.Dropout)]
+        """What is called one after the other."""
+        return list(self.network.folded())
 
     def __call__(self, features: Floats) -> Floats:
         import torch
@@ -75,12 +73,22 @@ class NetworkScorer:
 
         try:
             weights = load_file(folder / _FILE)
-            matrices = [value for value in weights.values() if value.ndim == 2]
-            network = ListNetwork(len(weights["mean"]), tuple(len(each) for each in matrices[:-1]))
+            network = ListNetwork(len(weights["mean"]), _widths(weights))
             network.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
         return cls(network.eval())
+
+
+def _widths(weights: Mapping[str, Any]) -> tuple[int, ...]:
+    """The hidden widths of a network of one member, from the names and shapes of its weights."""
+    before, after = "towers.0.layers.", ".weight"
+    found = {
+        int(name.removeprefix(before).removesuffix(after)): len(value)
+        for name, value in weights.items()
+        if name.startswith(before) and name.endswith(after)
+    }
+    return tuple(found[number] for number in sorted(found))
 
 
 def in_chunks(score: Callable[[Floats], Floats], features: Floats) -> Floats:

@@ -39,15 +39,15 @@ def pruned(ranker: "NeuralRanker", lists: TrainingLists) -> NetworkScorer:
     (Li et al. 2017 for filters).
     """
     small = halved(ranker.network_)
-    hidden = tuple(layer.out_features for layer in _linear(small)[:-1])
+    hidden = tuple(layer.out_features for layer in small.linear()[:-1])
     epochs, rate = max(1, ranker.epochs // 2), ranker.learning_rate / 2
     changes = {"hidden": hidden, "epochs": epochs, "learning_rate": rate}
     return _learnt(ranker, lists, changes, small)
 
 
 def halved(network: ListNetwork) -> ListNetwork:
-    """The same network without half of its hidden units."""
-    linear = _linear(network)
+    """The same network without half of its hidden units, those of all members as one."""
+    linear = network.merged().linear()
     kept = [
         _strongest(layer, following, max(1, round(layer.out_features * _KEPT)))
         for layer, following in pairwise(linear)
@@ -57,7 +57,7 @@ def halved(network: ListNetwork) -> ListNetwork:
     outputs = torch.arange(linear[-1].out_features, device=network.mean.device)
     with torch.no_grad():
         for own, layer, rows, columns in zip(
-            _linear(small), linear, [*kept, outputs], [inputs, *kept], strict=True
+            small.linear(), linear, [*kept, outputs], [inputs, *kept], strict=True
         ):
             own.weight.copy_(layer.weight[rows][:, columns])
             own.bias.copy_(layer.bias[rows])
@@ -83,6 +83,9 @@ def _learnt(
         "checkpoint": None,
         "event_loss": 0.0,
         "event_weights": {},
+        "members": 1,
+        "cross_layers": 0,
+        "cross_rank": None,
     }
     settings = replace(ranker, **{**alone, **changes})  # type: ignore[arg-type]
     with one_thread(), torch.random.fork_rng(devices=[]):
@@ -97,7 +100,3 @@ def _mixed(teacher: ListNetwork, lists: TrainingLists) -> TrainingLists:
     taught = torch.from_numpy(scores).softmax(dim=1).numpy()
     chosen = lists.labels / lists.labels.sum(axis=1, keepdims=True)
     return replace(lists, labels=_TAUGHT * taught + (1 - _TAUGHT) * chosen)
-
-
-def _linear(network: ListNetwork) -> list[nn.Linear]:
-    return [layer for layer in network.layers if isinstance(layer, nn.Linear)]

@@ -136,17 +136,16 @@ def fresh(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -> L
 
     Its heads begin with the share of the candidates that each event chose.
     """
-    network = ListNetwork(len(lists.names), settings.hidden, settings.dropout, len(heads))
+    network: ListNetwork = settings.network(len(lists.names), len(heads))
     rows = lists.features[lists.filled]
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     varies = deviation > 1e-6
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     network.mean.copy_(torch.from_numpy(mean))
     network.scale.copy_(torch.from_numpy(scale))
-    if network.heads is not None:
+    if heads:
         share = lists.outcomes(np.arange(len(lists)))[lists.filled][:, heads].mean(axis=0)
-        with torch.no_grad():
-            network.heads.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
+        network.begin_with(torch.from_numpy(np.log(share / (1 - share))))
     return network
 
 
@@ -161,6 +160,7 @@ def _losses(
     """The loss of some lists, and that of their heads: 0 without any.
 
     With `half` products are those of bfloat16; the losses are of float32 all the same.
+    While it learns, a network has the mean loss of its members: each learns by itself.
     """
     device = network.mean.device
     features, labels, filled = (
@@ -170,17 +170,16 @@ def _losses(
     weights = None
     if lists.weights is not None:  # over their mean, so that the learning rate means the same
         weights = torch.from_numpy(lists.weights[batch] / lists.weights.mean()).to(device)
-    if not heads:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            scores = network(features)
-        loss = softmax_loss(scores.float(), labels, filled, weights)
-        return loss, torch.zeros((), device=device)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        scores, logits = network.with_heads(features)
-    scores, logits = scores.float(), logits.float()
-    outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(logits)
-    loss = softmax_loss(scores, labels, filled, weights)
-    return loss, outcome_loss(logits, outcomes, filled)
+        scores, odds = network.each(features)
+    scores = scores.float() if network.training else scores.float().mean(dim=0, keepdim=True)
+    loss = torch.stack([softmax_loss(own, labels, filled, weights) for own in scores]).mean()
+    if odds is None or not heads:
+        return loss, torch.zeros((), device=device)
+    odds = odds.float()
+    outcomes = torch.from_numpy(lists.outcomes(batch)[..., heads]).to(odds)
+    of_heads = torch.stack([outcome_loss(own, outcomes, filled) for own in odds]).mean()
+    return loss, of_heads
 
 
 def _held_loss(network: ListNetwork, lists: TrainingLists, held: Array) -> float:

@@ -144,6 +144,16 @@ def test_a_compressed_ranker_is_taken_apart(compression: str) -> None:
     assert (found.rounding != 0).any() == compression.startswith("int8")
 
 
+@pytest.mark.parametrize("shape", [{"members": 3}, {"members": 2, "cross_layers": 2}])
+def test_members_and_cross_layers_are_taken_apart(shape: dict[str, int]) -> None:
+    learnt = ranker(epochs=3, **shape).fit(planted())
+    features = planted(10, seed=9).features.reshape(-1, len(NAMES))
+    found = attribution(learnt, features)
+    sums = found.baseline + found.shares.sum(axis=1)
+    np.testing.assert_allclose(sums, found.scores, atol=TOLERANCE, rtol=TOLERANCE)
+    assert (found.rounding == 0).all()
+
+
 def test_an_order_by_probabilities_is_taken_apart() -> None:
     lists = planted(300)
     weights = {lists.events[0]: 2.0}

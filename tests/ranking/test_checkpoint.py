@@ -66,6 +66,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(epoch: int, tmp_path: Pa
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
+def test_members_and_cross_layers_go_on_too(tmp_path: Path) -> None:
+    path, shape = tmp_path / "ranker.safetensors", {"members": 2, "cross_layers": 1}
+    with pytest.raises(StoppedError):
+        ranker(path, **shape).fit(drawn(), stops_after(2))
+    assert_equal(ranker(path, **shape).fit(drawn()), ranker(**shape).fit(drawn()))
+
+
 def test_it_may_be_stopped_again_and_again(tmp_path: Path) -> None:
     path = tmp_path / "ranker.safetensors"
     for epoch in range(1, 7):

@@ -34,7 +34,8 @@ def drawn(n: int = 600, width: int = 24, seed: int = 0) -> TrainingLists:
 @pytest.fixture(scope="module")
 def fitted() -> NeuralRanker:
     own = {"epochs": 12, "batch": 16, "learning_rate": 1e-2, "held_out": 0.3}
-    return NeuralRanker(hidden=(32, 16), dropout=0.0, device="cpu", seed=3, **own).fit(drawn())
+    shape = {"hidden": (32, 16), "members": 2}
+    return NeuralRanker(dropout=0.0, device="cpu", seed=3, **shape, **own).fit(drawn())
 
 
 def installed(method: str) -> str:
@@ -119,13 +120,13 @@ def test_the_same_seed_gives_the_same_student(fitted: NeuralRanker) -> None:
 def test_pruning_leaves_the_units_that_carry_most() -> None:
     network = ListNetwork(2, (4,))
     with torch.no_grad():
-        network.layers[0].weight.copy_(torch.tensor([[1.0, 0], [0, 9], [3, 0], [0, 2]]))
-        network.layers[0].bias.copy_(torch.tensor([0.1, 0.2, 0.3, 0.4]))
-        network.layers[3].weight.copy_(torch.tensor([[5.0, 0.1, 1.0, 2.0]]))
+        network.linear()[0].weight.copy_(torch.tensor([[1.0, 0], [0, 9], [3, 0], [0, 2]]))
+        network.linear()[0].bias.copy_(torch.tensor([0.1, 0.2, 0.3, 0.4]))
+        network.linear()[1].weight.copy_(torch.tensor([[5.0, 0.1, 1.0, 2.0]]))
     small = halved(network)
-    assert small.layers[0].weight.tolist() == [[1, 0], [0, 2]]
-    assert small.layers[0].bias.tolist() == pytest.approx([0.1, 0.4])
-    assert small.layers[3].weight.tolist() == [[5, 2]]
+    assert small.linear()[0].weight.tolist() == [[1, 0], [0, 2]]
+    assert small.linear()[0].bias.tolist() == pytest.approx([0.1, 0.4])
+    assert small.linear()[1].weight.tolist() == [[5, 2]]
 
 
 def test_units_without_weight_can_go_and_scores_stay() -> None:
@@ -133,8 +134,8 @@ def test_units_without_weight_can_go_and_scores_stay() -> None:
     network = ListNetwork(5, (8, 6)).eval()
     torch.set_rng_state(torch_state)
     with torch.no_grad():
-        network.layers[0].weight[::2] = network.layers[0].bias[::2] = 0
-        network.layers[3].weight[1::2] = network.layers[3].bias[1::2] = 0
+        network.linear()[0].weight[::2] = network.linear()[0].bias[::2] = 0
+        network.linear()[1].weight[1::2] = network.linear()[1].bias[1::2] = 0
         asked = torch.arange(20.0).reshape(4, 5) / 20
         torch.testing.assert_close(halved(network)(asked), network(asked))
 
@@ -166,6 +167,15 @@ def test_steps_are_learnt_from_so_many_candidates_at_the_most(
     assert {tuple(row) for row in some} <= {tuple(row) for row in every}
     np.testing.assert_array_equal(some_candidates(lists, places, seed=0), some)
     assert (some_candidates(lists, places, seed=1) != some).any()
+
+
+def test_a_ranker_with_cross_layers_can_be_distilled_alone() -> None:
+    own = {"epochs": 12, "batch": 16, "learning_rate": 1e-2, "held_out": 0.3}
+    ranker = NeuralRanker(cross_layers=1, device="cpu", **own).fit(drawn())
+    assert compressed(ranker, "distilled", drawn()).loss < 0.02
+    for method in METHODS.keys() - {"distilled"}:
+        with pytest.raises(SettingsError, match="no stack of linear layers"):
+            compressed(ranker, installed(method), drawn())
 
 
 def test_an_unknown_method_is_named() -> None:

@@ -1,11 +1,21 @@
 """The list-wise loss by its worked value, and a network that scores item by item."""
 
 from math import log
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from recsys.ranking.network import ListNetwork, outcome_loss, softmax_loss
+from recsys.features.errors import SettingsError
+from recsys.ranking.network import (
+    CrossLayer,
+    ListDropout,
+    ListNetwork,
+    outcome_loss,
+    softmax_loss,
+)
 
 ALL = torch.ones((1, 2), dtype=torch.bool)
 
@@ -102,6 +112,106 @@ def test_inputs_are_brought_to_their_scale() -> None:
     network = ListNetwork(features=1, hidden=()).eval()
     network.mean.fill_(5.0)
     network.scale.fill_(0.5)
-    layer = network.layers[0]
+    layer = network.linear()[0]
     score = network(torch.tensor([[9.0]]))
     torch.testing.assert_close(score, layer.weight[0] * 2 + layer.bias)
+
+
+def made(seed: int = 0, **settings: Any) -> ListNetwork:
+    """A network of 3 features whose inputs are brought to another scale."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ListNetwork(features=3, **settings).eval()
+        network.mean.copy_(torch.randn(3))
+        network.scale.copy_(torch.rand(3) + 0.5)
+    return network
+
+
+LISTS = torch.linspace(-2, 2, 2 * 5 * 3).reshape(2, 5, 3)
+
+shapes = st.fixed_dictionaries(
+    {
+        "members": st.integers(1, 4),
+        "hidden": st.lists(st.integers(1, 6), max_size=3).map(tuple),
+        "heads": st.integers(0, 2),
+    }
+)
+
+
+@given(shapes, st.integers(0, 100))
+def test_members_merge_into_one_tower_with_their_mean(shape: dict[str, Any], seed: int) -> None:
+    network = made(seed, **shape)
+    state = torch.get_rng_state()
+    merged, folded = network.merged(), network.folded()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(merged.linear()) == len(shape["hidden"]) + 1
+    scores = network(LISTS)
+    torch.testing.assert_close(scores, network.each(LISTS)[0].mean(dim=0))
+    torch.testing.assert_close(merged(LISTS), scores, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(folded(LISTS)[..., 0], scores, atol=1e-5, rtol=1e-5)
+
+
+def test_heads_are_the_mean_of_those_of_the_members() -> None:
+    network = made(members=3, hidden=(4,), heads=2)
+    _, each = network.each(LISTS)
+    assert each is not None
+    assert each.shape == (3, 2, 5, 2)
+    torch.testing.assert_close(network.with_heads(LISTS)[1], each.mean(dim=0))
+    network.begin_with(torch.tensor([1.0, 2.0]))
+    assert [tower.heads.bias.tolist() for tower in network.members] == [[1, 2]] * 3
+
+
+def test_members_differ() -> None:
+    one, other = made(members=2, hidden=(4,)).each(LISTS)[0]
+    assert not torch.allclose(one, other)
+
+
+def test_a_cross_layer_by_hand() -> None:
+    """(1, 2) * ([[1, 0], [3, 1]] (4, 5) + (0, 1)) + (4, 5) = (1 * 4 + 4, 2 * 18 + 5)."""
+    layer = CrossLayer(2, None)
+    with torch.no_grad():
+        layer.weigh.weight.copy_(torch.tensor([[1.0, 0.0], [3.0, 1.0]]))
+        layer.weigh.bias.copy_(torch.tensor([0.0, 1.0]))
+    assert layer(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 5.0])).tolist() == [8, 41]
+
+
+def test_a_cross_layer_of_low_rank_is_one_whose_matrix_has_that_rank() -> None:
+    with torch.random.fork_rng():
+        low, full = CrossLayer(3, 1), CrossLayer(3, None)
+    with torch.no_grad():
+        full.weigh.weight.copy_(low.weigh.weight @ low.project.weight)
+        full.weigh.bias.copy_(low.weigh.bias)
+    torch.testing.assert_close(low(LISTS, LISTS.flip(0)), full(LISTS, LISTS.flip(0)))
+    assert sum(each.numel() for each in low.parameters()) == 3 + 3 + 3
+
+
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 2)])
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_crossed_list_is_scored_item_by_item(hidden: tuple[int, ...], rank: int | None) -> None:
+    network = made(hidden=hidden, members=2, heads=1, cross_layers=2, cross_rank=rank)
+    scores = network(LISTS)
+    order = torch.tensor([4, 2, 0, 1, 3])
+    torch.testing.assert_close(network(LISTS[:, order]), scores[:, order])
+    torch.testing.assert_close(network(LISTS[1, 3]), scores[1, 3])
+    torch.testing.assert_close(network.folded()(LISTS), scores[..., None])
+    torch.testing.assert_close(network.folded()(LISTS[1, 3]), scores[1, 3, None])
+
+
+def test_cross_layers_do_not_merge() -> None:
+    with pytest.raises(SettingsError, match=r"no stack of linear layers.* got cross_layers = 1"):
+        made(cross_layers=1).merged()
+
+
+def test_dropout_takes_a_unit_from_a_whole_list() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        left = ListDropout(0.25).train()(torch.ones(200, 7, 10))
+    assert torch.equal(left, left[:, :1].expand_as(left))
+    assert left.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert left.mean().item() == pytest.approx(1, abs=0.05)
+    assert (left[0, 0] != left[1:, 0]).any(), "each list has a draw of its own"
+
+
+def test_dropout_leaves_a_network_that_serves_alone() -> None:
+    assert torch.equal(ListDropout(0.9).eval()(LISTS), LISTS)
+    assert torch.equal(ListDropout(0.0).train()(LISTS), LISTS)

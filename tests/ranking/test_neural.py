@@ -187,7 +187,7 @@ def test_a_log_of_one_event_has_one_head(fitted: NeuralRanker) -> None:
 def test_without_their_loss_events_have_no_heads() -> None:
     learner = ranker(epochs=1, event_loss=0).fit(graded())
     assert learner.events_ == ()
-    assert learner.network_.heads is None
+    assert learner.network_.heads == 0
 
 
 def test_heads_leave_the_order_as_good() -> None:
@@ -412,3 +412,58 @@ def test_weights_of_another_network_are_refused(fitted: NeuralRanker, tmp_path: 
 def test_equal_scores_keep_their_order() -> None:
     scores = np.array([[1, 2, 1, -np.inf, 2]], np.float32)
     assert order(scores).tolist() == [[1, 4, 0, 2, 3]]
+
+
+def products(n: int = 200, width: int = 8, seed: int = 0) -> TrainingLists:
+    """As planted, but the candidate with the largest product of nearness and price was chosen."""
+    lists = planted(n, width, seed)
+    worth = np.where(lists.filled, lists.features[:, :, 0] * lists.features[:, :, 1], -np.inf)
+    labels = np.zeros_like(lists.labels)
+    np.put_along_axis(labels, worth.argmax(axis=1)[:, None], 1, axis=1)
+    return replace(lists, labels=labels)
+
+
+def test_a_cross_layer_learns_a_product() -> None:
+    unseen = products(seed=9)
+    plain, crossed = (ranker(hidden=(), cross_layers=layers).fit(products()) for layers in (0, 1))
+    assert ndcg(scores_of(crossed, unseen), unseen.labels) > 0.9
+    assert ndcg(scores_of(plain, unseen), unseen.labels) < 0.7
+
+
+def test_the_mean_of_members_is_no_worse_than_they_are() -> None:
+    unseen = planted(seed=9)
+    learner = ranker(members=3, epochs=2).fit(planted())
+    features, labels, filled = map(
+        torch.from_numpy, (unseen.features, unseen.labels, unseen.filled)
+    )
+    each, _ = learner.network_.each(features)
+    alone = [softmax_loss(own, labels, filled).item() for own in each.detach()]
+    together = softmax_loss(each.detach().mean(dim=0), labels, filled).item()
+    assert together < np.mean(alone), "the loss is convex in the scores"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{"members": 2}, {"cross_layers": 1}, {"members": 2, "cross_layers": 2, "cross_rank": 2}],
+)
+def test_every_shape_comes_back(shape: dict[str, Any], tmp_path: Path) -> None:
+    saved, lists = ranker(epochs=1, **shape).fit(planted(60)), planted(40, seed=9)
+    saved.save(tmp_path)
+    loaded = ranker().load(tmp_path)
+    np.testing.assert_array_equal(scores_of(loaded, lists), scores_of(saved, lists))
+    np.testing.assert_array_equal(odds_of(loaded, lists), odds_of(saved, lists))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"members": 0}, "members must be above 0; got 0"),
+        ({"cross_layers": -1}, "cross_layers must not be negative; got -1"),
+        ({"cross_rank": 2}, "cross_rank = 2 and cross_layers = 0"),
+        ({"cross_rank": 0, "cross_layers": 1}, "cross_rank = 0 and cross_layers = 1"),
+        ({"cross_layers": 1, "compression": "int8"}, "cross_layers = 1 and compression = 'int8'"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        NeuralRanker(**settings)

@@ -46,7 +46,7 @@ def going_by(engine: Engine, feature: str) -> Engine:
     ranker = NeuralRanker(hidden=(), device="cpu")
     ranker.names_ = engine.learnt.fitted.ranker.names_
     network = ListNetwork(len(ranker.names_), ())
-    layer: Any = network.layers[0]
+    layer: Any = network.linear()[0]
     with torch.no_grad():
         layer.weight.zero_()
         layer.weight[0, ranker.names_.index(feature)] = 1.0
