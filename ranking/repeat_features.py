@@ -23,7 +23,8 @@ def repeats(
     def write(columns: Array) -> None:
         over_rows(
             _count_repeats, len(items), histories.offsets, histories.items, histories.events,
-            histories.times, histories.now, recent.session, kinds, has_clock, items, columns,
+            histories.times, histories.now, recent.session, kinds, has_clock, items,
+            np.argsort(items, axis=1), columns,
         )  # fmt: skip
 
     names = ["times in history", "nearness of last time"]
@@ -36,10 +37,10 @@ def repeats(
 @njit(nogil=True, cache=True)
 def _count_repeats(
     start: int, stop: int, offsets: Array, history: Array, events: Array, times: Array, now: Array,
-    session: Array, kinds: int, has_clock: bool, items: Array, columns: Array,
+    session: Array, kinds: int, has_clock: bool, items: Array, orders: Array, columns: Array,
 ) -> None:  # fmt: skip
     for row in range(start, stop):
-        order = np.argsort(items[row])
+        order = orders[row]
         ordered = items[row][order]
         end = offsets[row + 1]
         columns[row] = 0
