@@ -23,10 +23,10 @@ def code_affinity(
 ) -> Group:
     """The decayed share of the newest events whose items share codes with the item.
 
-    Of all, of the newest alone, of each event where there are several, and of the last session
-    where there is a clock; and how few steps ago one was.
+    Of all, of the newest alone, of each event but the first, and of the last session where there
+    is a clock; and how few steps ago one was.
     """
-    kinds = len(events) if len(events) > 1 else 0
+    kinds = len(events) - 1
 
     def write(columns: Array) -> None:
         offsets, codes, n_codes = lists
@@ -36,7 +36,7 @@ def code_affinity(
         )  # fmt: skip
 
     names = [f"{name} affinity", f"{name} of last item", f"{name} nearness"]
-    names += [f"{name} affinity by {event}" for event in events[:kinds]]
+    names += [f"{name} affinity by {event}" for event in events[1:]]
     return group(name, [*names, *([f"{name} in session"] if has_clock else [])], write)
 
 
@@ -95,44 +95,37 @@ def _match_codes(
     columns: Array,
 ) -> None:  # fmt: skip
     width = 3 + kinds + has_clock
-    profile = np.zeros((n_codes, width), np.float32)  # of each code, before division by sizes
+    profile = np.zeros((n_codes, width), np.float32)
     for row in range(start, stop):
         total, in_session = np.float32(0), np.float32(0)
+        for age in range(recent.shape[1]):
+            if recent[row, age] != PAD:
+                total += weights[age]
+                in_session += weights[age] if age < session[row] else np.float32(0)
         for age in range(recent.shape[1]):
             item = recent[row, age]
             if item == PAD:
                 break
-            total += weights[age]
-            in_session += weights[age] if age < session[row] else np.float32(0)
             for code in codes[offsets[item] : offsets[item + 1]]:
                 own = profile[code]
-                own[0] += weights[age]
+                own[0] += weights[age] / total
                 if age == 0:
                     own[1] = 1
                 if own[2] == 0:
                     own[2] = 1 / np.sqrt(np.float32(1 + age))
-                if kinds:
-                    own[3 + events[row, age]] += weights[age]
+                if kinds and events[row, age]:
+                    own[2 + events[row, age]] += weights[age] / total
                 if has_clock and age < session[row]:
-                    own[3 + kinds] += weights[age]
+                    own[3 + kinds] += weights[age] / in_session
         for place in range(items.shape[1]):
             item = items[row, place]
-            columns[row, place] = 0
-            if item == PAD or total == 0:
-                continue
-            own = codes[offsets[item] : offsets[item + 1]]
-            told = columns[row, place]
-            for code in own:
-                for column in range(width):
-                    told[column] += profile[code, column]
-            size = np.float32(max(1, len(own)))
+            begin, end = (offsets[item], offsets[item + 1]) if item != PAD else (0, 0)
+            size = np.float32(max(1, end - begin))
             for column in range(width):
-                told[column] /= size
-            told[0] /= total
-            for column in range(3, 3 + kinds):
-                told[column] /= total
-            if has_clock:
-                told[3 + kinds] /= max(in_session, np.float32(1e-6))
+                told = np.float32(0)
+                for position in range(begin, end):
+                    told += profile[codes[position], column]
+                columns[row, place, column] = told / size
         for age in range(recent.shape[1]):
             item = recent[row, age]
             if item == PAD:

@@ -24,7 +24,7 @@ def of_history(
         "history length": np.log1p(histories.lengths),
         "share of repeats": _repeats(recent),
     }
-    told |= _kinds(recent, events) if len(events) > 1 else {}
+    told |= _kinds(recent, events)
     told |= _of_clock(histories, recent) if has_clock else {}
 
     def write(columns: Array) -> None:
@@ -44,14 +44,14 @@ def _repeats(recent: Recent) -> Array:
 
 
 def _kinds(recent: Recent, events: Sequence[str]) -> dict[str, Array]:
-    """(b,) the decayed share of each event, and which was the last."""
+    """(b,) the decayed share of each event but the first, and whether it was the last."""
     worth = recent.worth
     total = np.maximum(worth.sum(axis=1), 1e-6)
     told = {}
-    for code, event in enumerate(events):
+    for code, event in enumerate(events[1:], 1):
         of = recent.events == code
         told[f"share of {event}"] = (worth * of).sum(axis=1) / total
-        told[f"last is {event}"] = (of[:, 0] & (recent.items[:, 0] != PAD)).astype(np.float32)
+        told[f"last is {event}"] = of[:, 0].astype(np.float32)
     return told
 
 

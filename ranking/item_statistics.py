@@ -28,6 +28,7 @@ class ItemStatistics:
     log: Interactions
     things: Rows  # (items,) the thing that each item counts for: itself, or a group; PAD for none
     n: int  # things
+    brief: bool = False  # the popularity and the trend of the middle span and the last rate alone
 
     @classmethod
     def of(cls, log: Interactions) -> Self:
@@ -36,8 +37,8 @@ class ItemStatistics:
 
     @classmethod
     def of_groups(cls, log: Interactions, groups: Rows) -> Self:
-        """Of the group of each item (items,); PAD of an item in none."""
-        return cls(log, groups, int(groups.max(initial=PAD)) + 1)
+        """In brief of the group of each item (items,); PAD of an item in none."""
+        return cls(log, groups, int(groups.max(initial=PAD)) + 1, brief=True)
 
     def __post_init__(self) -> None:
         _ = self.table  # read now: no request should wait for it
@@ -49,6 +50,19 @@ class ItemStatistics:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """(columns,)"""
+        return tuple(np.array(self._every)[self._kept].tolist())
+
+    @property
+    def _kept(self) -> list[int]:
+        """Which of the columns that there could be there are."""
+        every = len(self._every)
+        if not self.brief:
+            return list(range(every))
+        middle = [0] if self.log.clock == "none" else [2, 5]
+        return [*middle, *([every - 1] if self._rates else [])]
+
+    @cached_property
+    def _every(self) -> tuple[str, ...]:
         if self.log.clock == "none":
             return ("popularity", *self._rates)
         spans = [f"{span} {self._unit}" for span in self._spans]
@@ -100,13 +114,12 @@ class ItemStatistics:
         if len(self._rates):
             shares = (whole.counts + 1) / (whole.counts + 1).sum(axis=-1, keepdims=True)
             own = (known.counts + _PRIOR * shares) / (count[..., None] + _PRIOR)
-            told += list(np.moveaxis(np.log(own / shares), -1, 0))
-        return np.stack(told, axis=-1).astype(np.float32)
+            told += list(np.moveaxis(np.log(own / shares), -1, 0)[1:])
+        return np.stack([told[k] for k in self._kept], axis=-1).astype(np.float32)
 
     @cached_property
     def _rates(self) -> tuple[str, ...]:
-        several = self.log.events if len(self.log.events) > 1 else ()
-        return tuple(f"rate of {event}" for event in several)
+        return tuple(f"rate of {event}" for event in self.log.events[1:])
 
     @property
     def _unit(self) -> str:

@@ -14,11 +14,11 @@ from recsys.ranking.recent import Recent
 def repeats(
     histories: Histories, recent: Recent, items: Rows, events: tuple[str, ...], has_clock: bool
 ) -> Group:
-    """How often the history has the item, by which of its events, and how few steps ago.
+    """How often the history has the item, by each event but the first, and how few steps ago.
 
     With a clock also how few days ago, and how often in the last session.
     """
-    kinds = len(events) if len(events) > 1 else 0
+    kinds = len(events) - 1
 
     def write(columns: Array) -> None:
         over_rows(
@@ -28,7 +28,7 @@ def repeats(
         )  # fmt: skip
 
     names = ["times in history", "nearness of last time"]
-    names += [f"times in history by {event}" for event in events[:kinds]]
+    names += [f"times in history by {event}" for event in events[1:]]
     if has_clock:
         names += ["nearness in days", "times in session"]
     return group("had before", names, write)
@@ -51,8 +51,8 @@ def _count_repeats(
             own = columns[row, order[place]]
             own[0] += 1
             own[1] = 1 / np.sqrt(np.float32(end - position))
-            if kinds:
-                own[2 + events[position]] += 1
+            if kinds and events[position]:
+                own[1 + events[position]] += 1
             if has_clock:
                 days = max(now[row] - times[position], 0) / DAY
                 own[2 + kinds] = 1 / (1 + days)

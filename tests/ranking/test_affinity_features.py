@@ -42,7 +42,7 @@ def expected_of_tags(item: int, drawn: Eventful, query: int) -> dict[str, float]
         "tag nearness": sum(1 / sqrt(1 + n[0]) for n in near if n) / max(1, len(own)),
         "tag in session": share(worth[:session], alike[:session]),
     }
-    for code, event in enumerate(EVENTS):
+    for code, event in enumerate(EVENTS[1:], 1):
         of = [a * (c == code) for a, (_, c, _) in zip(alike, newest, strict=True)]
         told[f"tag affinity by {event}"] = share(worth, of)
     return told

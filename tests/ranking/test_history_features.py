@@ -33,7 +33,7 @@ def expected_of(events: list[tuple[int, int, int]], now: int) -> dict[str, float
     for days in (1, 7, 30):
         decayed = sum(exp((time - now) / DAY / days) for _, _, time in events)
         told[f"events of {days} days"] = log(1 + decayed)
-    for code, event in enumerate(EVENTS):
+    for code, event in enumerate(EVENTS[1:], 1):
         own = [w for w, (_, c, _) in zip(worth, newest, strict=True) if c == code]
         told[f"share of {event}"] = sum(own) / sum(worth) if worth else 0
         told[f"last is {event}"] = float(bool(events) and events[0][1] == code)

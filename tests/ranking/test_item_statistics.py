@@ -80,8 +80,14 @@ def test_rates_are_drawn_towards_those_of_the_log() -> None:
 def test_groups_count_what_happened_to_their_items() -> None:
     log_ = log_of([0, 1, 2, 2], items=4)
     groups = np.array([1, 1, PAD, 0], np.int32)
-    columns = columns_of(ItemStatistics.of_groups(log_, groups))
-    assert columns["popularity"] == pytest.approx([log(3), log(3), 0, 0])
+    columns = columns_of(ItemStatistics.of_groups(bought(log_, 1), groups))
+    assert list(columns) == [
+        "popularity of 5 steps",
+        "trend, 5 steps to 20 steps",
+        "rate of purchase",
+    ]
+    expected = log(1 + exp(-3 / 5) + exp(-2 / 5))
+    assert columns["popularity of 5 steps"][:3] == pytest.approx([expected, expected, 0])
 
 
 def some_log(seed: int) -> Interactions:

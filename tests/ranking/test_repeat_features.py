@@ -33,7 +33,7 @@ def counted(item: int, events: list[tuple[int, int, int]], now: int) -> Told:
         "nearness in days": 1 / (1 + (now - events[own[0]][2]) / DAY) if own else 0,
         "times in session": log(1 + sum(place < in_session(events) for place in own)),
     }
-    for code, event in enumerate(EVENTS):
+    for code, event in enumerate(EVENTS[1:], 1):
         times = sum(events[place][1] == code for place in own)
         told[f"times in history by {event}"] = log(1 + times)
     return told
