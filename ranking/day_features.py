@@ -1,4 +1,4 @@
-"""Features of the hour and the weekday: when the user is here, and when an item is chosen."""
+"""Features of the hour and the weekday: whether an item is chosen when the user is here."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -34,39 +34,32 @@ class DayTimes:
         days = _weekday(log.times)
         has_days = told and np.count_nonzero(np.bincount(days)) == _WEEKDAYS
         return cls(
-            _lifts(log, hours * _PARTS // _HOURS, _PARTS) if has_hours else None,
+            _lifts(log, _part(log.times), _PARTS) if has_hours else None,
             _lifts(log, days, _WEEKDAYS) if has_days else None,
         )
 
 
 def of_day(times: DayTimes, histories: Histories, items: Array) -> Group:
-    """The hour and weekday of each newest event, and how they suit the item.
+    """How the part of the day and the weekday of each newest event suit the item.
 
-    The newest event's and not that of now: lists to learn from are cut at one moment for all.
+    The newest event's and not those of now: lists to learn from are cut at one moment for all.
     """
-    names = []
+    told = []
     if times.of_parts is not None:
-        names += ["hour of last, sine", "hour of last, cosine", "suits part of day"]
+        told.append(("suits part of day", times.of_parts, _part))
     if times.of_weekdays is not None:
-        names += ["weekday of last, sine", "weekday of last, cosine", "suits weekday"]
+        told.append(("suits weekday", times.of_weekdays, _weekday))
 
     def write(columns: Array) -> None:
         last = histories.now - histories.pause()
-        if times.of_parts is not None:
-            hours = _hour(last)
-            part = hours * _PARTS // _HOURS
-            _write(hours / _HOURS, part, times.of_parts, items, columns[:, :, :3])
-        if times.of_weekdays is not None:
-            days = _weekday(last)
-            _write(days / _WEEKDAYS, days, times.of_weekdays, items, columns[:, :, -3:])
+        for place, (_, lifts, part_of) in enumerate(told):
+            over_rows(_suit, len(items), part_of(last), lifts, items, columns[:, :, place])
 
-    return group("time of day", names, write)
+    return group("time of day", [name for name, *_ in told], write)
 
 
-def _write(turn: Array, part: Array, lifts: Floats, items: Array, columns: Array) -> None:
-    angle = 2 * np.pi * turn
-    circle = np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
-    over_rows(_suit, len(items), circle, part, lifts, items, columns)
+def _part(times: Times) -> Array:
+    return _hour(times) * _PARTS // _HOURS
 
 
 def _hour(times: Times) -> Array:
@@ -88,11 +81,8 @@ def _lifts(log: Interactions, parts: Array, n: int) -> Floats:
 
 
 @njit(nogil=True, cache=True)
-def _suit(
-    start: int, stop: int, circle: Array, part: Array, lifts: Array, items: Array, columns: Array
-) -> None:
+def _suit(start: int, stop: int, part: Array, lifts: Array, items: Array, column: Array) -> None:
     for row in range(start, stop):
         for place in range(items.shape[1]):
             item = items[row, place]
-            columns[row, place, 0], columns[row, place, 1] = circle[row, 0], circle[row, 1]
-            columns[row, place, 2] = 0 if item == PAD else lifts[item, part[row]]
+            column[row, place] = 0 if item == PAD else lifts[item, part[row]]
