@@ -1,86 +1,162 @@
-"""What the log says of each item: how often, how lately, and whether it rises."""
+"""What the log says of each item at a moment: how often, how lately, by what, whether it rises."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numba import njit
 
-from recsys.features import npz
-from recsys.features.arrays import Array, Floats, Mask, Times
+from recsys.features.arrays import PAD, Array, Floats, Rows, Times
 from recsys.features.interactions import Interactions
+from recsys.features.threads import over_rows
+from recsys.ranking.timeline import Known, Timeline
 
-_DAY = 86_400_000_000  # microseconds
-_WINDOW = 14  # days that count as lately where there is a clock
-_STEPS = 5  # each user's newest events count as lately where there is none
+DAY = 86_400_000_000  # microseconds
+
+DAYS = (1, 7, 30)
+"""An event counts for exp(-age / span) where there is a clock, by each of these spans."""
+
+_STEPS = (1, 5, 20)  # the same in each user's own events, where there is an order alone
+_PRIOR = 20.0  # events of the whole log's mixture that an item's is thought to begin with
 
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """Numbers (items,) by name, as of the end of one log."""
+    """Numbers of items by name, as of the moments that they are asked at, or the end of a log."""
 
-    columns: dict[str, Floats]
-    has_clock: bool
+    log: Interactions
+    things: Rows  # (items,) the thing that each item counts for: itself, or a group; PAD for none
+    n: int  # things
+    brief: bool = False  # the popularity and the trend of the middle span and the last rate alone
+
+    @classmethod
+    def of(cls, log: Interactions) -> Self:
+        """Of each item by itself."""
+        return cls(log, np.arange(len(log.items), dtype=np.int32), len(log.items))
+
+    @classmethod
+    def of_groups(cls, log: Interactions, groups: Rows) -> Self:
+        """In brief of the group of each item (items,); PAD of an item in none."""
+        return cls(log, groups, int(groups.max(initial=PAD)) + 1, brief=True)
+
+    def __post_init__(self) -> None:
+        _ = self.table  # read now: no request should wait for it
+
+    @property
+    def has_clock(self) -> bool:
+        return self.log.clock == "time"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(columns,)"""
+        return tuple(np.array(self._every)[self._kept].tolist())
+
+    @property
+    def _kept(self) -> list[int]:
+        """Which of the columns that there could be there are."""
+        every = len(self._every)
+        if not self.brief:
+            return list(range(every))
+        middle = [0] if self.log.clock == "none" else [2, 5]
+        return [*middle, *([every - 1] if self._rates else [])]
+
+    @cached_property
+    def _every(self) -> tuple[str, ...]:
+        if self.log.clock == "none":
+            return ("popularity", *self._rates)
+        spans = [f"{span} {self._unit}" for span in self._spans]
+        longer = [*spans[1:], "ever"]
+        trends = [f"trend, {a} to {b}" for a, b in zip(spans, longer, strict=True)]
+        ages = ["age", "days since last event"] if self.has_clock else []
+        lately = [f"popularity of {span}" for span in spans]
+        return ("popularity", *lately, *trends, *ages, *self._rates)
 
     @cached_property
     def table(self) -> Floats:
-        """(items, columns) the same numbers side by side."""
-        return np.stack(list(self.columns.values()), axis=1)
+        """(things + 1, columns) as of the end of the log; the last row is that of no thing."""
+        every = self._timeline.at_end
+        whole = Known(every.counts.sum(axis=0), every.decayed.sum(axis=0), every.first, every.last)
+        known = self._columns(every, whole, self._timeline.end)
+        return np.concatenate([known, np.zeros((1, known.shape[1]), np.float32)])
 
-    def days(self, times: Times) -> Floats:
-        """Differences of times in days; 0 where the log had no clock to say so."""
-        return (times / _DAY if self.has_clock else np.zeros(len(times))).astype(np.float32)
+    def write(self, items: Rows, moments: Times, columns: Array) -> None:
+        """The numbers of `items` (b, w) at the `moments` (b,) into `columns` (b, w, columns)."""
+        over_rows(_look_up, len(items), self.table, self.things, items, columns)
+        early = np.flatnonzero(moments < self._timeline.end)
+        if self.has_clock and len(early):
+            columns[early] = self._at(items[early], moments[early])
 
-    @classmethod
-    def of(cls, log: Interactions) -> "ItemStatistics":
-        lately = _lately(log)
-        count = _count(log, np.ones(len(log), bool))
-        recent = _count(log, lately)
-        expected = count * (lately.mean() if len(log) else 0)
-        columns = {
-            "popularity": np.log1p(count),
-            "recent popularity": np.log1p(recent),
-            "trend": np.log((recent + 1) / (expected + 1)),
-        }
-        if log.clock == "time":
-            columns |= _ages(log)
-        floats = {name: values.astype(np.float32) for name, values in columns.items()}
-        return cls(floats, log.clock == "time")
+    def _at(self, items: Rows, moments: Times) -> Floats:
+        things = np.where(items == PAD, PAD, self.things[items])
+        none = np.zeros((len(items), 1), np.int32)
+        known, whole = self._timeline.at(things, moments), self._whole.at(none, moments)
+        columns = self._columns(known, whole, moments[:, None])
+        columns[things == PAD] = 0
+        return columns
 
-    def save(self, folder: Path) -> None:
-        npz.write(folder / "statistics.npz", **self.columns)
-        about = {"columns": list(self.columns), "has_clock": self.has_clock}
-        (folder / "statistics.json").write_text(json.dumps(about))
+    def _columns(self, known: Known, whole: Known, moments: Times | int) -> Floats:
+        """(..., columns) of what is known of things and of the whole log, told in logarithms."""
+        count, all_ = known.counts.sum(axis=-1), whole.counts.sum(axis=-1)
+        told = [np.log1p(count)]
+        if self.log.clock != "none":
+            told += [np.log1p(known.decayed[..., span]) for span in range(len(self._spans))]
+            longer = np.concatenate([known.decayed[..., 1:], count[..., None]], axis=-1)
+            expected = whole.decayed / _at_least(
+                np.concatenate([whole.decayed[..., 1:], all_[..., None]], axis=-1)
+            )
+            trends = np.log((known.decayed + 1) / (longer * expected + 1))
+            told += list(np.moveaxis(trends, -1, 0))
+        if self.has_clock:
+            told += [
+                np.log1p(np.maximum(moments - each, 0) / DAY) for each in (known.first, known.last)
+            ]
+        if len(self._rates):
+            shares = (whole.counts + 1) / (whole.counts + 1).sum(axis=-1, keepdims=True)
+            own = (known.counts + _PRIOR * shares) / (count[..., None] + _PRIOR)
+            told += list(np.moveaxis(np.log(own / shares), -1, 0)[1:])
+        return np.stack([told[k] for k in self._kept], axis=-1).astype(np.float32)
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        about = json.loads((folder / "statistics.json").read_text())
-        arrays = npz.read(folder / "statistics.npz", *about["columns"])
-        return cls(dict(zip(about["columns"], arrays, strict=True)), about["has_clock"])
+    @cached_property
+    def _rates(self) -> tuple[str, ...]:
+        return tuple(f"rate of {event}" for event in self.log.events[1:])
+
+    @property
+    def _unit(self) -> str:
+        return "days" if self.has_clock else "steps"
+
+    @property
+    def _spans(self) -> tuple[int, ...]:
+        return DAYS if self.has_clock else _STEPS
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        return self._of(self.things, self.n)
+
+    @cached_property
+    def _whole(self) -> Timeline:
+        return self._of(np.where(self.things == PAD, PAD, 0).astype(np.int32), 1)
+
+    def _of(self, things: Rows, n: int) -> Timeline:
+        log = self.log
+        times, unit = log.times, DAY
+        if not self.has_clock:  # steps before each user's newest event
+            times, unit = np.arange(len(log)) - log.offsets[log.user_rows + 1] + 1, 1
+        spans = [span * float(unit) for span in self._spans]
+        return Timeline(things[log.item_rows], times, log.event_codes, n, len(log.events), spans)
 
 
-def _lately(log: Interactions) -> Mask:
-    if log.clock == "time":
-        lately: Mask = log.times > (log.times.max(initial=0) - _WINDOW * _DAY)
-    else:
-        lately = np.arange(len(log)) >= log.offsets[log.user_rows + 1] - _STEPS
-    return lately
+def _at_least(values: Array) -> Array:
+    return np.maximum(values, 1e-6)
 
 
-def _count(log: Interactions, chosen: Array) -> Array:
-    return np.bincount(log.item_rows[chosen], minlength=len(log.items)).astype(np.float64)
-
-
-def _ages(log: Interactions) -> dict[str, Array]:
-    """Days since the item was first and last seen, on a logarithmic scale."""
-    end = log.times.max(initial=0)
-    first = np.full(len(log.items), end)
-    last = np.full(len(log.items), log.times.min(initial=end))
-    np.minimum.at(first, log.item_rows, log.times)
-    np.maximum.at(last, log.item_rows, log.times)
-    return {
-        "age": np.log1p((end - first) / _DAY),
-        "days since last event": np.log1p((end - last) / _DAY),
-    }
+@njit(nogil=True, cache=True)
+def _look_up(
+    start: int, stop: int, table: Array, things: Array, items: Array, columns: Array
+) -> None:
+    for row in range(start, stop):
+        for place in range(items.shape[1]):
+            item = items[row, place]
+            thing = things[item] if item >= 0 else -1  # the last row of the table
+            for column in range(table.shape[1]):
+                columns[row, place, column] = table[thing, column]

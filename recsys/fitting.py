@@ -21,7 +21,6 @@ from recsys.learning import (
 )
 from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
-from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
 from recsys.ranking.pair_features import Knowledge
@@ -259,7 +258,7 @@ class Fitting:
             lambda _: self.progress(step, next(done) / len(sources.members)),
             older,
         )
-        knowledge = Knowledge.of(fitted.retrievers, ItemStatistics.of(log), self.catalog)
+        knowledge = Knowledge.of(fitted.retrievers, log, self.catalog)
         sources = replace(fitted, mixture=self.mixture)
         variants = shown_once(self.catalog, fitted.fusion)
         return Fitted(sources, knowledge, None, variants), notes

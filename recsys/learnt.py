@@ -12,7 +12,6 @@ from recsys.final import Final
 from recsys.fitted import Fitted, shown_once
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
-from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Sources
@@ -50,7 +49,6 @@ class Learnt:
             own.mkdir(parents=True)
             member.retriever.save(own)
         (folder / "ranker").mkdir()
-        fitted.knowledge.statistics.save(folder / "ranker")
         if fitted.ranker is not None:
             fitted.ranker.save(folder / "ranker")
         return {"users": len(self.log.users), "items": len(self.catalog)}
@@ -83,8 +81,7 @@ class Learnt:
         sources = Sources(members, unfitted.fusion, mixture)
         for member in sources.members:
             member.retriever.load(folder / "sources" / member.name)
-        statistics = ItemStatistics.load(folder / "ranker")
-        knowledge = Knowledge.of(sources.retrievers, statistics, catalog)
+        knowledge = Knowledge.of(sources.retrievers, log, catalog)
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
         fitted = Fitted(sources, knowledge, ranker, variants, leader=about["leader"])

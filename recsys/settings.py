@@ -237,8 +237,9 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
     Each has its `kind`, its `depth` and whether to `use` it; the last two may be AUTO.
     """
     tables = {}
-    for name in [*DEFAULT_SOURCES, *(n for n in settings.sources if n not in DEFAULT_SOURCES)]:
-        table = {**DEFAULT_SOURCES.get(name, {}), **settings.sources.get(name, {})}
+    defaults = {**DEFAULT_SOURCES, **_of_vectors(settings)}
+    for name in [*defaults, *(n for n in settings.sources if n not in defaults)]:
+        table = {**defaults.get(name, {}), **settings.sources.get(name, {})}
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in RESERVED or "name" in table:
             raise SettingsError(
                 f"a source's name is its table's, of letters, digits, - and _, and none of "
@@ -249,7 +250,7 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
                 f"unknown source {name!r}; {nearest(name, DEFAULT_SOURCES)} "
                 "A source of your own needs a kind"
             )
-        use = table.pop("use", AUTO if name in DEFAULT_SOURCES else True)
+        use = table.pop("use", AUTO if name in defaults else True)
         if not isinstance(use, bool) and use != AUTO:
             raise SettingsError(
                 f"setting 'sources.{name}.use' must be true, false or \"auto\"; got {use!r}"
@@ -259,6 +260,23 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
     if not any(table["depth"] for table in tables.values()):
         raise SettingsError("no source offers candidates; give at least one a depth above 0")
     return tables
+
+
+def _of_vectors(settings: EngineSettings) -> dict[str, Table]:
+    """A source for each column of vectors that no other reads: it gives likeness, no candidates."""
+    columns = () if settings.catalog is None else settings.catalog.vector
+    given = {name: {**DEFAULT_SOURCES.get(name, {}), **t} for name, t in settings.sources.items()}
+    read = {table.get("vectors") for table in given.values() if table.get("kind") == "content"}
+    return {
+        f"vectors-{re.sub(r'[^A-Za-z0-9_-]', '-', column)}": {
+            "kind": "content",
+            "vectors": column,
+            "depth": 0,
+            "use": True,
+        }
+        for column in columns
+        if column not in read and column != "text"  # which the source "content" reads
+    }
 
 
 def built(make: type[Built], values: Table, where: str, beside: Iterable[str] = ()) -> Built:

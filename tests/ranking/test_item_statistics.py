@@ -1,66 +1,123 @@
-"""ItemStatistics: counts, trends and ages by hand."""
+"""ItemStatistics: counts, trends, rates and ages by hand, at the end of a log and before it."""
 
-from math import log
-from pathlib import Path
+from dataclasses import replace
+from math import exp, log
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from recsys.features.interactions import Interactions
+from recsys.features.arrays import PAD
+from recsys.features.interactions import Clock, Interactions
 from recsys.ranking.item_statistics import ItemStatistics
 from tests.worlds import DAY, log_of
 
 
-def columns_of(log: Interactions) -> dict[str, list[float]]:
-    return {name: each.tolist() for name, each in ItemStatistics.of(log).columns.items()}
+def columns_of(statistics: ItemStatistics, moment: int | None = None) -> dict[str, list[float]]:
+    """Of every item, at the end of the log unless a moment is given."""
+    log_ = statistics.log
+    end = int(log_.times.max(initial=0)) if moment is None else moment
+    columns = np.full((1, len(log_.items), len(statistics.names)), 9, np.float32)
+    statistics.write(np.arange(len(log_.items), dtype=np.int32)[None], np.array([end]), columns)
+    return {name: columns[0, :, place].tolist() for place, name in enumerate(statistics.names)}
 
 
-def test_without_a_clock_the_newest_five_of_each_user_are_recent() -> None:
-    columns = columns_of(log_of([0, 0, 1, 1, 1, 1, 1], items=3))
-    assert set(columns) == {"popularity", "recent popularity", "trend"}
-    assert columns["popularity"] == pytest.approx([log(3), log(6), 0])
-    assert columns["recent popularity"] == pytest.approx([0, log(6), 0])
-    expected = [log(1 / (2 * 5 / 7 + 1)), log(6 / (5 * 5 / 7 + 1)), 0]
-    assert columns["trend"] == pytest.approx(expected)
+def bought(log_: Interactions, *places: int) -> Interactions:
+    """The same log; the events at these places are purchases, the others views."""
+    codes = np.isin(np.arange(len(log_)), places).astype(np.uint8)
+    return replace(log_, event_codes=codes, events=("view", "purchase"))
 
 
-def test_with_a_clock_the_last_two_weeks_are_recent() -> None:
-    days = [0, 20, 30]
-    log_ = log_of([0, 0], [1], items=3, times=[day * DAY for day in days], clock="time")
-    columns = columns_of(log_)
+def test_without_a_clock_events_count_by_steps_from_each_users_newest() -> None:
+    columns = columns_of(ItemStatistics.of(log_of([0, 1], [1], items=3)))
+    assert list(columns)[:4] == ["popularity", *(f"popularity of {n} steps" for n in (1, 5, 20))]
+    assert columns["popularity"] == pytest.approx([log(2), log(3), 0])
+    assert columns["popularity of 1 steps"] == pytest.approx([log(1 + exp(-1)), log(3), 0])
+    share = (2 + exp(-1)) / (2 + exp(-1 / 5))  # of the log: what lies in the shorter span
+    expected = log((exp(-1) + 1) / (exp(-1 / 5) * share + 1))
+    assert columns["trend, 1 steps to 5 steps"][0] == pytest.approx(expected, rel=1e-5)
+    share = (2 + exp(-1 / 20)) / 3
+    expected = log((2 + 1) / (2 * share + 1))
+    assert columns["trend, 20 steps to ever"][1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_an_order_nothing_is_late() -> None:
+    assert list(columns_of(ItemStatistics.of(log_of([0, 1], items=2, clock="none")))) == [
+        "popularity"
+    ]
+
+
+def test_with_a_clock_events_count_by_days() -> None:
+    times = [0, 20 * DAY, 30 * DAY]
+    log_ = log_of([0, 0], [1], items=3, times=times, clock="time")
+    columns = columns_of(ItemStatistics.of(log_))
     assert columns["popularity"] == pytest.approx([log(3), log(2), 0])
-    assert columns["recent popularity"] == pytest.approx([log(2), log(2), 0])
-    assert columns["trend"] == pytest.approx([log(2 / (4 / 3 + 1)), log(2 / (2 / 3 + 1)), 0])
+    weeks = exp(-30 / 7) + exp(-10 / 7)
+    assert columns["popularity of 7 days"] == pytest.approx([log(1 + weeks), log(2), 0])
     assert columns["age"] == pytest.approx([log(31), 0, 0])
     assert columns["days since last event"] == pytest.approx([log(11), 0, log(31)])
 
 
-def test_the_edge_of_two_weeks_is_not_recent() -> None:
-    log_ = log_of([0], [1], [2], items=3, times=[16 * DAY, 16 * DAY + 1, 30 * DAY], clock="time")
-    recent = columns_of(log_)["recent popularity"]
-    assert recent == pytest.approx([0, log(2), log(2)])
+def test_as_of_a_moment_nothing_later_is_known() -> None:
+    times = [0, 20 * DAY, 30 * DAY]
+    log_ = log_of([0, 0], [1], items=3, times=times, clock="time")
+    columns = columns_of(ItemStatistics.of(log_), moment=20 * DAY)
+    assert columns["popularity"] == pytest.approx([log(3), 0, 0])
+    assert columns["popularity of 7 days"] == pytest.approx([log(2 + exp(-20 / 7)), 0, 0])
+    assert columns["age"] == pytest.approx([log(21), 0, 0])
+    assert columns["days since last event"] == pytest.approx([0, log(21), log(21)])
+
+
+def test_rates_are_drawn_towards_those_of_the_log() -> None:
+    log_ = bought(log_of([0, 0, 1, 1], items=3), 1)
+    columns = columns_of(ItemStatistics.of(log_))
+    share = (1 + 1) / (4 + 2)  # of purchases, one event more of each kind
+    expected = [log((1 + 20 * share) / 22 / share), log(20 / 22), 0]
+    assert columns["rate of purchase"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_groups_count_what_happened_to_their_items() -> None:
+    log_ = log_of([0, 1, 2, 2], items=4)
+    groups = np.array([1, 1, PAD, 0], np.int32)
+    columns = columns_of(ItemStatistics.of_groups(bought(log_, 1), groups))
+    assert list(columns) == [
+        "popularity of 5 steps",
+        "trend, 5 steps to 20 steps",
+        "rate of purchase",
+    ]
+    expected = log(1 + exp(-3 / 5) + exp(-2 / 5))
+    assert columns["popularity of 5 steps"][:3] == pytest.approx([expected, expected, 0])
+
+
+def some_log(seed: int) -> Interactions:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 40))
+    times = np.sort(rng.integers(0, 60 * DAY, n)).tolist()
+    log_ = log_of(rng.integers(0, 4, n).tolist(), items=6, times=times, clock="time")
+    return bought(log_, *np.flatnonzero(rng.random(n) < 0.3))
+
+
+@given(st.integers(0, 2**32), st.booleans())
+def test_a_moment_is_the_end_of_the_log_up_to_it(seed: int, grouped: bool) -> None:
+    """What is asked as of a moment is what a log says that ends there."""
+    log_ = some_log(seed)
+    place = seed % len(log_)
+    before = log_.where(log_.times <= log_.times[place])
+    groups = np.array([0, 1, 0, 1, PAD, 0], np.int32)
+    of = (lambda some: ItemStatistics.of_groups(some, groups)) if grouped else ItemStatistics.of
+    then, at_end = columns_of(of(log_), int(log_.times[place])), columns_of(of(before))
+    for name, values in at_end.items():
+        assert then[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
 
 
 @pytest.mark.parametrize("clock", ["time", "order", "none"])
-def test_an_empty_log_has_finite_statistics(clock: str) -> None:
+def test_an_empty_log_has_finite_statistics(clock: Clock) -> None:
     statistics = ItemStatistics.of(log_of([], items=2, clock=clock))
-    for values in statistics.columns.values():
-        assert values.tolist() == [0, 0]
-        assert values.dtype == np.float32
+    for values in columns_of(statistics).values():
+        assert values == [0, 0]
 
 
-def test_days_are_known_where_there_is_a_clock() -> None:
-    times = np.array([0, DAY // 2, 3 * DAY], np.int64)
-    with_clock = ItemStatistics.of(log_of([0], items=1, clock="time"))
-    assert with_clock.days(times).tolist() == [0, 0.5, 3]
-    assert ItemStatistics.of(log_of([0], items=1)).days(times).tolist() == [0, 0, 0]
-
-
-def test_saved_and_loaded_they_are_the_same(tmp_path: Path) -> None:
+def test_after_the_end_it_stays_as_it_was() -> None:
     statistics = ItemStatistics.of(log_of([0, 1, 0], items=2, clock="time"))
-    statistics.save(tmp_path)
-    loaded = ItemStatistics.load(tmp_path)
-    assert loaded.has_clock
-    assert list(loaded.columns) == list(statistics.columns)
-    for name, values in statistics.columns.items():
-        np.testing.assert_array_equal(loaded.columns[name], values)
+    assert columns_of(statistics, moment=99 * DAY) == columns_of(statistics)

@@ -12,7 +12,6 @@ from recsys.features.catalog import Catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
-from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.pair_features import Knowledge, families, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.als import Als
@@ -47,7 +46,7 @@ def covisit() -> CoVisit:
 
 def knowledge_of(log: Interactions, catalog: Catalog, *sources: Retriever) -> Knowledge:
     fitted = [source.fit(log, catalog) for source in sources]
-    return Knowledge.of(fitted, ItemStatistics.of(log), catalog)
+    return Knowledge.of(fitted, log, catalog)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def test_counts_of_the_item_and_length_of_the_history(columns: dict[str, list[fl
     expected = [log(4), log(2), 0, log(4), log(2), 0]
     assert columns["popularity"] == pytest.approx(expected)
     assert columns["history length"] == pytest.approx([log(3)] * 5 + [0])
-    assert columns["days of silence"] == [0] * 6  # the log has no clock
+    assert "days of silence" not in columns  # the log has no clock
 
 
 def test_silence_is_told_in_days() -> None:
@@ -231,7 +230,8 @@ def test_features_are_finite_and_0_behind_the_end(
     filled = features[candidates.filled]
     varies = (filled != filled[0]).any(axis=0)
     constant = {name for name, each in zip(names, varies, strict=True) if not each}
-    assert constant <= {"history length"}, "a feature says nothing"
+    alike = {"history length", "events of session", "minutes of session"}  # an event a day
+    assert constant <= alike, "a feature says nothing"
 
 
 def test_nothing_depends_on_the_rest_of_the_batch(
@@ -309,4 +309,5 @@ def test_every_feature_is_of_one_family(
     assert tuple(found) == computed[1]
     sources = {f"source {source.name}" for source in known.sources}
     about = {"all sources together", "popularity and age", "the history", "had before"}
+    about |= {"time of day"}
     assert set(found.values()) == sources | about | {"circle", "place", "size", "price"}

@@ -85,6 +85,25 @@ def test_sources_are_laid_over_the_defaults() -> None:
     assert made["looks"].depth == 7
 
 
+def test_every_column_of_vectors_is_read_by_some_source() -> None:
+    settings = EngineSettings.parse(
+        {
+            "catalog": {"vector": ["image", "sound of it", "text", "smell"]},
+            "sources": {
+                "looks": {"kind": "content", "vectors": "image", "depth": 7},
+                "vectors-smell": {"depth": 5},
+                "sequence": {"vectors": "smell"},
+            },
+        }
+    )
+    tables = source_tables(settings)
+    likeness = {"kind": "content", "vectors": "sound of it", "depth": 0, "use": True}
+    assert tables["vectors-sound-of-it"] == likeness
+    assert tables["vectors-smell"]["depth"] == 5
+    assert not {"vectors-image", "vectors-text"} & tables.keys()
+    assert {each.name for each in make_sources(settings).members} == tables.keys()
+
+
 def test_a_source_of_ones_own_needs_no_depth() -> None:
     settings = EngineSettings.parse({"sources": {"more": {"kind": "als"}}})
     made = {member.name: member for member in make_sources(settings).members}

@@ -1,0 +1,88 @@
+"""Features of the hour and the weekday: whether an item is chosen when the user is here."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numba import njit
+
+from recsys.features.arrays import PAD, Array, Floats, Times
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.features.threads import over_rows
+from recsys.ranking.feature_group import Group, group
+from recsys.ranking.item_statistics import DAY
+
+_HOURS, _PARTS, _WEEKDAYS = 24, 4, 7
+_LEAST_HOURS = 3  # dates of one zone are at one hour in UTC, with summer time at two
+_PRIOR = 20.0  # events spread as those of the whole log that an item's are thought to begin with
+
+
+@dataclass(frozen=True)
+class DayTimes:
+    """How much more than of all items the events of an item lie in a part of the day or week."""
+
+    of_parts: Floats | None  # (items, 4) log-ratios; None where times tell no hour
+    of_weekdays: Floats | None  # (items, 7) the same; None where times tell no day
+
+    @classmethod
+    def of(cls, log: Interactions) -> Self:
+        """Parts of the day are six hours of UTC; a log of days, or of months, tells none."""
+        hours = _hour(log.times)
+        told = log.clock == "time" and len(log) > 0
+        has_hours = told and np.count_nonzero(np.bincount(hours)) >= _LEAST_HOURS
+        days = _weekday(log.times)
+        has_days = told and np.count_nonzero(np.bincount(days)) == _WEEKDAYS
+        return cls(
+            _lifts(log, _part(log.times), _PARTS) if has_hours else None,
+            _lifts(log, days, _WEEKDAYS) if has_days else None,
+        )
+
+
+def of_day(times: DayTimes, histories: Histories, items: Array) -> Group:
+    """How the part of the day and the weekday of each newest event suit the item.
+
+    The newest event's and not those of now: lists to learn from are cut at one moment for all.
+    """
+    told = []
+    if times.of_parts is not None:
+        told.append(("suits part of day", times.of_parts, _part))
+    if times.of_weekdays is not None:
+        told.append(("suits weekday", times.of_weekdays, _weekday))
+
+    def write(columns: Array) -> None:
+        last = histories.now - histories.pause()
+        for place, (_, lifts, part_of) in enumerate(told):
+            over_rows(_suit, len(items), part_of(last), lifts, items, columns[:, :, place])
+
+    return group("time of day", [name for name, *_ in told], write)
+
+
+def _part(times: Times) -> Array:
+    return _hour(times) * _PARTS // _HOURS
+
+
+def _hour(times: Times) -> Array:
+    return times % DAY * _HOURS // DAY
+
+
+def _weekday(times: Times) -> Array:
+    return times // DAY % _WEEKDAYS
+
+
+def _lifts(log: Interactions, parts: Array, n: int) -> Floats:
+    """(items, n) the logarithm of each part's share of an item's events over that of all events."""
+    counts = np.bincount(log.item_rows.astype(np.int64) * n + parts, minlength=len(log.items) * n)
+    counts = counts.reshape(-1, n)
+    shares = (counts.sum(axis=0) + 1) / (counts.sum() + n)
+    own = (counts + _PRIOR * shares) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
+    lifts: Floats = np.log(own / shares).astype(np.float32)
+    return lifts
+
+
+@njit(nogil=True, cache=True)
+def _suit(start: int, stop: int, part: Array, lifts: Array, items: Array, column: Array) -> None:
+    for row in range(start, stop):
+        for place in range(items.shape[1]):
+            item = items[row, place]
+            column[row, place] = 0 if item == PAD else lifts[item, part[row]]

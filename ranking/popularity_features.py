@@ -1,0 +1,47 @@
+"""Features of how often, how lately and by what an item is chosen at the moment."""
+
+import numpy as np
+from numba import njit
+
+from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.histories import Histories
+from recsys.features.threads import over_rows
+from recsys.ranking.feature_group import Group, group
+from recsys.ranking.item_statistics import ItemStatistics
+from recsys.ranking.recent import Recent
+
+
+def of_items(
+    statistics: ItemStatistics, histories: Histories, recent: Recent, items: Rows
+) -> Group:
+    """What the log says of the item, and its popularity against that of the newest items."""
+    own = len(statistics.names)
+
+    def write(columns: Array) -> None:
+        statistics.write(items, histories.now, columns[:, :, :own])
+        of_recent = np.zeros((*recent.items.shape, own), np.float32)
+        statistics.write(recent.items, histories.now, of_recent)
+        worth = recent.worth
+        mean = (of_recent[:, :, 0] * worth).sum(axis=1) / np.maximum(worth.sum(axis=1), 1e-6)
+        known = (recent.items[:, 0] != PAD).astype(np.float32)
+        over_rows(_against, len(items), mean.astype(np.float32), known, columns)
+
+    return group("popularity and age", [*statistics.names, "popularity against history"], write)
+
+
+def of_category(name: str, statistics: ItemStatistics, histories: Histories, items: Rows) -> Group:
+    """What the log says of all items with the same label."""
+
+    def write(columns: Array) -> None:
+        statistics.write(items, histories.now, columns)
+
+    return group(name, [f"{name} {each}" for each in statistics.names], write)
+
+
+@njit(nogil=True, cache=True)
+def _against(start: int, stop: int, mean: Array, known: Array, columns: Array) -> None:
+    """The first column less the mean of each history, into the last; 0 where none is known."""
+    last = columns.shape[2] - 1
+    for row in range(start, stop):
+        for place in range(columns.shape[1]):
+            columns[row, place, last] = known[row] * (columns[row, place, 0] - mean[row])

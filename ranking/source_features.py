@@ -1,0 +1,110 @@
+"""Features that sources give: scores, ranks and links, each against the best of the list."""
+
+import numpy as np
+from numba import njit
+
+from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.histories import Histories
+from recsys.features.threads import over_rows
+from recsys.ranking.feature_group import Group, group
+from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.retriever import LinkingRetriever, Retriever
+
+RECENT = 8
+"""How many of the newest items a candidate is compared with one by one."""
+
+_PLACES = 4  # of the newest items, how many give their link as a feature of their own
+
+
+def source_scores(source: Retriever, histories: Histories, candidates: Candidates) -> Group:
+    """The score, its share of the list's best, and its rank in the list."""
+
+    def write(columns: Array) -> None:
+        scores = source.score(histories, candidates.items)
+        over_rows(_in_list, len(scores), scores, candidates.items, columns)
+
+    name = source.name
+    names = [f"{name} score", f"{name} share of best", f"{name} rank"]
+    return group(f"source {name}", names, write)
+
+
+def source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
+    """The newest link and its share of the list's best, those of older items, the strongest.
+
+    `recent` (b, r) are the newest items of each history, newest first.
+    """
+
+    def write(columns: Array) -> None:
+        links = source.links(recent[:, :RECENT], items)
+        over_rows(_links_in_list, len(items), links, _PLACES, columns)
+
+    name = source.name
+    names = [f"{name} from last", f"{name} from last, share of best"]
+    names += [f"{name} from {place} back" for place in range(2, _PLACES + 1)]
+    return group(f"source {name}", [*names, f"{name} strongest link"], write)
+
+
+def fused_rank(candidates: Candidates) -> Group:
+    """Where the fused list has the item, and how many sources offered it."""
+
+    def write(columns: Array) -> None:
+        over_rows(_count_votes, len(candidates), candidates.ranks, columns)
+
+    return group("all sources together", ["fused rank", "sources that offer it"], write)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array) -> None:
+    """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank."""
+    width = items.shape[1]
+    lowest = np.finfo(np.float32).min  # not -inf, of which fastmath knows nothing
+    for row in range(start, stop):
+        own = scores[row].copy()
+        best = np.float32(0)
+        for place in range(width):
+            if items[row, place] == PAD:  # its 0 would beat a score below 0, so that ranks would
+                own[place] = lowest  # hang on how far a list is padded
+            elif own[place] > best:
+                best = own[place]
+        scale = 1 / best if best > 0 else np.float32(0)
+        for place in range(width):
+            if items[row, place] == PAD:
+                continue
+            score = own[place]
+            better = np.float32(0)  # of the width of a score, so that the loop is vectorised
+            for other in range(width):
+                better += np.float32(1) if own[other] > score else np.float32(0)
+            columns[row, place, 0] = score
+            columns[row, place, 1] = score * scale
+            columns[row, place, 2] = 1 / np.sqrt(np.float32(1) + better)
+
+
+@njit(nogil=True, cache=True)
+def _count_votes(start: int, stop: int, ranks: Array, columns: Array) -> None:
+    for row in range(start, stop):
+        for place in range(ranks.shape[1]):
+            votes = np.float32(0)
+            for source in range(ranks.shape[2]):
+                votes += ranks[row, place, source] != PAD
+            columns[row, place, 0] = 1 / np.sqrt(np.float32(1 + place))
+            columns[row, place, 1] = votes
+
+
+@njit(nogil=True, cache=True)
+def _links_in_list(start: int, stop: int, links: Array, places: int, columns: Array) -> None:
+    """The newest link, over the list's best, those of the older places, the strongest of all."""
+    for row in range(start, stop):
+        top = np.float32(0)
+        for place in range(links.shape[1]):
+            top = max(top, links[row, place, 0])
+        scale = 1 / top if top > 0 else np.float32(0)
+        for place in range(links.shape[1]):
+            best = links[row, place, 0]
+            columns[row, place, 0] = best
+            columns[row, place, 1] = best * scale
+            for age in range(1, links.shape[2]):
+                link = links[row, place, age]
+                best = max(best, link)
+                if age < places:
+                    columns[row, place, 1 + age] = link
+            columns[row, place, 1 + places] = best

@@ -1,0 +1,61 @@
+"""Hours and weekdays: what a clock tells of items, and what a clock of days must not."""
+
+from math import log
+
+import numpy as np
+import pytest
+
+from recsys.features.arrays import PAD
+from recsys.features.histories import Histories
+from recsys.features.interactions import Interactions
+from recsys.ranking.day_features import DayTimes, of_day
+from tests.worlds import DAY, log_of
+
+HOUR = DAY // 24
+
+
+def log_at(*times: int) -> Interactions:
+    """One user, who had item 0 first and item 1 from then on."""
+    sequence = [0, *[1] * (len(times) - 1)]
+    return log_of(sequence, items=3, times=list(times), clock="time")
+
+
+def columns_of(times: DayTimes, histories: Histories, items: list[int]) -> dict[str, list[float]]:
+    families, write = of_day(times, histories, np.array([items], np.int32))
+    assert set(families.values()) <= {"time of day"}
+    columns = np.full((1, len(items), len(families)), 9, np.float32)
+    write(columns)
+    return {name: columns[0, :, place].tolist() for place, name in enumerate(families)}
+
+
+def test_items_are_told_by_the_part_of_the_day_of_the_newest_event() -> None:
+    log_ = log_at(1 * HOUR, 9 * HOUR, 20 * HOUR)
+    nobody = np.array([0], np.int32)
+    columns = columns_of(DayTimes.of(log_), Histories.of(log_, nobody, 30 * HOUR), [0, 1, 2, PAD])
+    assert list(columns) == ["suits part of day"]
+    share = 2 / 7  # of the evening in the log, an event more in each part
+    expected = [log(20 / 21), log((1 + 20 * share) / 22 / share), 0, 0]
+    assert columns["suits part of day"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_weekdays_are_told_where_all_of_them_occur() -> None:
+    log_ = log_at(*(day * DAY for day in range(7)))
+    one = np.array([0], np.int32)
+    columns = columns_of(DayTimes.of(log_), Histories.of(log_, one), [0, 1])
+    assert list(columns) == ["suits weekday"]
+    share = 2 / 14
+    expected = [log(20 / 21), log((1 + 20 * share) / 26 / share)]
+    assert columns["suits weekday"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "log_",
+    [
+        log_at(0, 30 * DAY, 61 * DAY),  # months
+        log_at(22 * HOUR, DAY + 23 * HOUR, 2 * DAY + 23 * HOUR),  # dates of a zone with summer time
+        log_of([0, 1, 2], items=3, clock="order"),
+        log_of([], items=3, clock="time"),
+    ],
+)
+def test_a_log_without_hours_does_not_pretend(log_: Interactions) -> None:
+    assert DayTimes.of(log_) == DayTimes(None, None)

@@ -1,0 +1,57 @@
+"""Timeline: what is known at a moment, against counting by hand."""
+
+from math import exp
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.features.arrays import PAD
+from recsys.ranking.timeline import Known, Timeline
+
+SPANS = (2.0, 50.0)
+
+Event = tuple[int, int, int]
+"""A thing (or PAD), a time and a code."""
+
+events = st.lists(
+    st.tuples(st.integers(-1, 2), st.integers(0, 30), st.integers(0, 1)), min_size=0, max_size=30
+)
+
+
+def timeline_of(of: list[Event]) -> Timeline:
+    things, times, codes = (np.array([each[k] for each in of], np.int64) for k in range(3))
+    return Timeline(things.astype(np.int32), times, codes.astype(np.uint8), 3, 2, SPANS)
+
+
+def check(known: Known, place: tuple[int, ...], own: list[Event], moment: int) -> None:
+    """What is known at a place rests on these events alone."""
+    assert known.counts[place].tolist() == [sum(c == code for _, _, c in own) for code in (0, 1)]
+    decayed = [sum(exp((time - moment) / span) for _, time, _ in own) for span in SPANS]
+    assert known.decayed[place].tolist() == pytest.approx(decayed, rel=1e-4)
+    if own:
+        times = [time for _, time, _ in own]
+        assert (known.first[place], known.last[place]) == (min(times), max(times))
+
+
+@given(events, st.integers(0, 40))
+def test_at_a_moment_only_what_has_happened_is_known(of: list[Event], moment: int) -> None:
+    things = np.array([[2, PAD, 0, 1]], np.int32)
+    known = timeline_of(of).at(things, np.array([moment]))
+    for place, thing in enumerate(things[0]):
+        own = [e for e in of if e[0] == thing != PAD and e[1] <= moment]
+        check(known, (0, place), own, moment)
+        if not own:
+            assert known.first[0, place] == moment
+
+
+@given(events)
+def test_at_the_end_all_is_known(of: list[Event]) -> None:
+    timeline = timeline_of(of)
+    for thing in range(3):
+        own = [each for each in of if each[0] == thing]
+        check(timeline.at_end, (thing,), own, timeline.end)
+        if not own:
+            assert timeline.at_end.first[thing] == timeline.end
+            assert timeline.at_end.last[thing] == timeline.start
