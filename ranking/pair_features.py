@@ -18,9 +18,9 @@ from recsys.ranking.item_statistics import ItemStatistics
 from recsys.ranking.popularity_features import of_category, of_items
 from recsys.ranking.recent import Recent
 from recsys.ranking.repeat_features import repeats
-from recsys.ranking.source_features import fused_rank, source_links, source_scores
+from recsys.ranking.source_features import fused_rank, source_likeness, source_links, source_scores
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.retriever import Retriever, links_items
+from recsys.retrieval.retriever import Retriever, likens_items, links_items
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ def _groups(histories: Histories, candidates: Candidates, knowledge: Knowledge) 
         groups.append(source_scores(source, histories, candidates))
         if links_items(source):
             groups.append(source_links(source, recent.items, items))
+        if likens_items(source):
+            groups.append(source_likeness(source, recent.items, items))
     groups.append(fused_rank(candidates))
     groups.append(of_items(knowledge.statistics, histories, recent, items))
     for name, statistics in knowledge.of_categories.items():

@@ -8,7 +8,7 @@ from recsys.features.histories import Histories
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.retriever import LinkingRetriever, Retriever
+from recsys.retrieval.retriever import LikeningRetriever, LinkingRetriever, Retriever
 
 RECENT = 8
 """How many of the newest items a candidate is compared with one by one."""
@@ -42,6 +42,19 @@ def source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
     names = [f"{name} from last", f"{name} from last, share of best"]
     names += [f"{name} from {place} back" for place in range(2, _PLACES + 1)]
     return group(f"source {name}", [*names, f"{name} strongest link"], write)
+
+
+def source_likeness(source: LikeningRetriever, recent: Rows, items: Rows) -> Group:
+    """As `source_links`, of how alike the vectors of items are."""
+
+    def write(columns: Array) -> None:
+        alike = source.likeness(recent[:, :RECENT], items)
+        over_rows(_links_in_list, len(items), alike, _PLACES, columns)
+
+    name = source.name
+    names = [f"{name} likeness to last", f"{name} likeness to last, share of best"]
+    names += [f"{name} likeness to {place} back" for place in range(2, _PLACES + 1)]
+    return group(f"source {name}", [*names, f"{name} greatest likeness"], write)
 
 
 def fused_rank(candidates: Candidates) -> Group:

@@ -17,7 +17,7 @@ from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.contributions import of_their_item
-from recsys.retrieval.dots import dots
+from recsys.retrieval.dots import cosines, dots, inverse_lengths
 from recsys.retrieval.factorization import Factors, Objective, factorize
 from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.index_settings import IndexSettings
@@ -64,6 +64,7 @@ class Als:
     index: IndexSettings = field(default_factory=IndexSettings)
     _learnt: _Learnt = field(init=False, repr=False)
     _known: Mask = field(init=False, repr=False)  # (items,) those that have factors
+    _inverse: Floats = field(init=False, repr=False)  # (items,) 1 / length of the factors
     _index: VectorIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +107,10 @@ class Als:
     def score(self, histories: Histories, items: Rows) -> Floats:
         each = np.arange(len(histories), dtype=np.int32)[:, None]
         return dots(self.users_of(histories), each, self._learnt.items, items)[:, :, 0]
+
+    def likeness(self, sources: Rows, targets: Rows) -> Floats:
+        """Cosine of the factors of each past item (b, l) with each target (b, w), as (b, w, l)."""
+        return cosines(self._learnt.items, self._inverse, sources, targets)
 
     def contributions(self, histories: Histories, items: Rows) -> Floats:
         """As the factors of a history are linear in its events (Hu et al. 2008, section 5)."""
@@ -189,6 +194,7 @@ class Als:
         self._learnt = learnt
         self._index = VectorIndex(self.factors, self.device, self.index)
         self._known = np.asarray(learnt.items.any(axis=1))
+        self._inverse = inverse_lengths(learnt.items)
         rows = np.flatnonzero(self._known).astype(np.int32)
         self._index.add(rows, learnt.items[rows])
 

@@ -19,6 +19,24 @@ def dots(left: Floats, left_rows: Rows, right: Floats, right_rows: Rows) -> Floa
     return out
 
 
+def inverse_lengths(vectors: Floats) -> Floats:
+    """(n,) 1 / the length of each vector (n, d), 0 for a vector of zeros."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    inverse: Floats = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return inverse
+
+
+def cosines(vectors: Floats, inverse: Floats, left_rows: Rows, right_rows: Rows) -> Floats:
+    """(b, w, l) as `dots` of `vectors` with themselves, over their lengths.
+
+    `inverse` (n,) are their `inverse_lengths`: unit vectors would take as much memory again.
+    """
+    out = dots(vectors, left_rows, vectors, right_rows)
+    out *= inverse[left_rows][:, None, :]
+    out *= inverse[right_rows][:, :, None]
+    return out
+
+
 @njit(nogil=True, cache=True, fastmath=True)
 def dot(one: Array, other: Array) -> float:
     """The inner product of two vectors (d,)."""

@@ -55,6 +55,16 @@ class LinkingRetriever(Retriever, Protocol):
         ...
 
 
+class LikeningRetriever(Retriever, Protocol):
+    """A source that learnt a vector for each item."""
+
+    def likeness(self, sources: Rows, targets: Rows) -> Floats:
+        """Cosine of each past item (b, l) with each target (b, w), as (b, w, l); 0 for PAD, and of
+        an item of which nothing was learnt.
+        """
+        ...
+
+
 class ExplainingRetriever(Retriever, Protocol):
     """A source whose scores are sums over the events of a history."""
 
@@ -86,6 +96,11 @@ def resumes(retriever: Retriever) -> TypeGuard[ResumingRetriever]:
 def links_items(retriever: Retriever) -> TypeGuard[LinkingRetriever]:
     """Whether a source links items."""
     return hasattr(retriever, "links") and hasattr(retriever, "similar")
+
+
+def likens_items(retriever: Retriever) -> TypeGuard[LikeningRetriever]:
+    """Whether a source says how alike items are."""
+    return hasattr(retriever, "likeness")
 
 
 def explains_scores(retriever: Retriever) -> TypeGuard[ExplainingRetriever]:

@@ -16,7 +16,7 @@ from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.dots import dots
+from recsys.retrieval.dots import cosines, dots, inverse_lengths
 from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.sequence_kernel import Weights, pointed
 
@@ -41,6 +41,7 @@ _COUNTS = (
 class _Learnt:
     table: Floats  # (items, width), a zero row where nothing is known of an item
     known: Mask  # (items,)
+    inverse: Floats  # (items,) 1 / the length of each row of the table
     weights: Weights
     clock: bool  # do times say how long a pause was?
     index: VectorIndex
@@ -193,6 +194,11 @@ class Sequence:
         each = np.arange(len(histories), dtype=np.int32)[:, None]
         return dots(self.users_of(histories), each, self._learnt.table, items)[:, :, 0]
 
+    def likeness(self, sources: Rows, targets: Rows) -> Floats:
+        """Cosine of each past item (b, l) with each target (b, w) in its space, as (b, w, l)."""
+        learnt = self._learnt
+        return cosines(learnt.table, learnt.inverse, sources, targets)
+
     def users_of(self, histories: Histories) -> Floats:
         """Where each history points, (b, width); zeros where nothing is known of its items."""
         learnt = self._learnt
@@ -246,7 +252,7 @@ class Sequence:
         known: Mask = (table != 0).any(axis=1)
         rows = np.flatnonzero(known).astype(np.int32)
         index.add(rows, table[rows])
-        self._held = _Learnt(table, known, weights, clock, index)
+        self._held = _Learnt(table, known, inverse_lengths(table), weights, clock, index)
 
 
 def _dropout(counts: Array) -> float:

@@ -13,7 +13,7 @@ from recsys.features.arrays import PAD
 from recsys.features.histories import Histories
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
-from recsys.retrieval.retriever import Retriever
+from recsys.retrieval.retriever import Retriever, likens_items
 from tests.worlds import GROUPS, ITEMS, SIZE, World, leaving_out, planted, sessions
 
 STRANGER = GROUPS * SIZE  # an item that nobody had and of which nothing is known
@@ -167,6 +167,20 @@ class RetrieverContract:
             asked = [pool.submit(fitted.retrieve, world.histories, K, world.seen) for _ in range(6)]
             for each in asked:
                 assert_same(each.result(), expected)
+
+    def test_likeness_is_the_cosine_of_items(self, fitted: Retriever, world: World) -> None:
+        if not likens_items(fitted):
+            return
+        rows = np.arange(len(world.catalog), dtype=np.int32)
+        alike = fitted.likeness(rows[:, None], np.tile(rows, (len(rows), 1)))[:, :, 0]
+        known = np.diag(alike) != 0
+        assert known.any()
+        np.testing.assert_allclose(np.diag(alike)[known], 1, rtol=1e-5)
+        np.testing.assert_allclose(alike, alike.T, rtol=1e-5, atol=1e-6)
+        assert (np.abs(alike) <= 1 + 1e-5).all()
+        nothing = np.full((len(rows), 2), PAD, np.int32)
+        assert not fitted.likeness(nothing, rows[:, None]).any()
+        assert not fitted.likeness(rows[:, None], nothing).any()
 
     def test_saved_and_loaded_it_answers_the_same(
         self, fitted: Retriever, world: World, tmp_path: Path
