@@ -341,7 +341,7 @@ def test_an_item_without_events_is_found_by_a_trained_engine() -> None:
     sold = shop.events.join(titles, on="item_id").group_by("item_id", "category").len()
     item, category, _ = sold.sort("len", "item_id").row(-1)
     events = shop.events.filter(pl.col("item_id") != item)
-    # Of one model's variants a list shows the one that ranks best: here all, or it might be another.
+    # Of a model a list shows the variant that ranks best; here all, as another may rank before it.
     engine = Engine(quick_settings(fusion={"variants": "all"})).fit(events, shop.items)
     assert engine.learnt.fitted.ranker is not None
     like = shop.items.filter((pl.col("category") == category) & (pl.col("item_id") != item))
