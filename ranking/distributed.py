@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -29,7 +30,7 @@ _POLLED = 0.2  # seconds between two looks at how far the processes are
 
 
 @dataclass(frozen=True)
-class Group:
+class Processes:
     """The processes that train together, seen from one of them."""
 
     rank: int = 0
@@ -74,7 +75,7 @@ class Group:
             torch.manual_seed(int(drawn[0]))
 
 
-ALONE = Group()
+ALONE = Processes()
 """One process, which has the whole of every batch."""
 
 
@@ -87,8 +88,6 @@ def train_together(
     process but for the order in which sums are rounded, and for what dropout draws. Raises
     SettingsError where there are fewer GPUs than processes, TrainingError where one of them fails.
     """
-    from recsys.ranking.training import fresh
-
     device = pick(settings.device)
     if device != "cpu" and torch.cuda.device_count() < settings.processes:
         raise SettingsError(
@@ -100,7 +99,7 @@ def train_together(
         _write(lists, folder)
         _spawn(folder, settings, progress)
         about = json.loads((folder / "learnt.json").read_text())
-        network = fresh(lists, settings, about["heads"])
+        network: ListNetwork = settings.network(len(lists.names), len(about["heads"]))
         network.load_state_dict(load_file(folder / "learnt.safetensors"))
         return network.eval().to(device), about["curve"], tuple(about["heads"])
     finally:
@@ -137,7 +136,7 @@ def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> Non
     """One of the processes; the first writes what all have learnt."""
     from recsys.ranking.training import train
 
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     on_gpu = pick(settings.device) != "cpu"
     if on_gpu:
         torch.cuda.set_device(rank)
@@ -151,7 +150,7 @@ def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> Non
     )
     try:
         torch.manual_seed(settings.seed)
-        group = Group(rank, settings.processes)
+        group = Processes(rank, settings.processes)
         network, curve, heads = train(
             _read(folder), settings, None if rank else done.put, group=group
         )

@@ -10,12 +10,14 @@ from recsys.features.arrays import Array, Mask
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
 from recsys.ranking.checkpoint import Checkpoint, Curve, Training, Weights
-from recsys.ranking.distributed import ALONE, Group
+from recsys.ranking.distributed import ALONE, Processes
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork, outcome_loss, softmax_loss
 
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
+
+_AT_ONCE = 256  # lists that only need to be read
 
 LEAST_OUTCOMES = 50
 """So many candidates that an event chose, and as many others, are needed to foretell it."""
@@ -23,7 +25,7 @@ LEAST_OUTCOMES = 50
 
 def train(
     lists: TrainingLists, settings: "NeuralRanker", progress: Callable[[float], None] | None,
-    network: ListNetwork | None = None, group: Group = ALONE,
+    network: ListNetwork | None = None, group: Processes = ALONE,
 ) -> tuple[ListNetwork, Curve, tuple[int, ...]]:  # fmt: skip
     """Train a network on lists; returns it as of its best epoch, and the loss of every epoch.
 
@@ -76,7 +78,7 @@ def _begun(
 
 def _epoch(
     training: Training, lists: TrainingLists, learnt: Array, settings: "NeuralRanker",
-    heads: list[int], group: Group,
+    heads: list[int], group: Processes,
 ) -> float:  # fmt: skip
     """Learn from every list once, in a drawn order; the mean loss while doing so."""
     total, network = 0.0, training.network.train()
@@ -137,8 +139,7 @@ def fresh(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -> L
     Its heads begin with the share of the candidates that each event chose.
     """
     network: ListNetwork = settings.network(len(lists.names), len(heads))
-    rows = lists.features[lists.filled]
-    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    mean, deviation = _spread(lists)
     varies = deviation > 1e-6
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 0)
     network.mean.copy_(torch.from_numpy(mean))
@@ -147,6 +148,24 @@ def fresh(lists: TrainingLists, settings: "NeuralRanker", heads: list[int]) -> L
         share = lists.outcomes(np.arange(len(lists)))[lists.filled][:, heads].mean(axis=0)
         network.begin_with(torch.from_numpy(np.log(share / (1 - share))))
     return network
+
+
+def _spread(lists: TrainingLists) -> tuple[Array, Array]:
+    """The mean (f,) and the deviation (f,) of every feature over all candidates, in float64.
+
+    Some lists at a time: a copy of them all in float64 would be most of a fit's memory.
+    """
+    every, count = np.arange(len(lists)), int(lists.filled.sum())
+
+    def mean_of(power: int, middle: Array | float) -> Array:
+        total = np.zeros(len(lists.names))
+        for some in _batches(every, _AT_ONCE):
+            rows = lists.features[some][lists.filled[some]].astype(np.float64)
+            total += ((rows - middle) ** power).sum(axis=0)
+        return total / count
+
+    mean = mean_of(1, 0.0)
+    return mean, np.sqrt(mean_of(2, mean))
 
 
 def _batches(order: Array, size: int) -> Iterator[Array]:
@@ -187,7 +206,7 @@ def _held_loss(network: ListNetwork, lists: TrainingLists, held: Array) -> float
     with torch.inference_mode():
         losses = [
             _losses(network, lists, batch, [])[0].item() * len(batch)
-            for batch in _batches(held, 256)
+            for batch in _batches(held, _AT_ONCE)
         ]
     return sum(losses) / len(held)
 

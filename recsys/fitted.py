@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -201,25 +201,34 @@ class Fitted:
 class Pairs:
     """Candidates of one block, and what stage two reads of them: made once, when it is asked for.
 
-    It is held for as long as these are.
+    It is held for as long as these are. One thread asks; a cached_property would make blocks that
+    other threads work on wait for one another, by the one lock that Python 3.11 has for all of it.
     """
 
     fitted: Fitted
     histories: Histories  # (b)
     candidates: Candidates  # (b, w)
+    _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def features(self) -> tuple[Floats, tuple[str, ...]]:
         """(b, w, f) and the names (f,)."""
-        return self.fitted.features(self.histories, self.candidates)
+        if "features" not in self._made:
+            self._made["features"] = self.fitted.features(self.histories, self.candidates)
+        features: tuple[Floats, tuple[str, ...]] = self._made["features"]
+        return features
 
-    @cached_property
+    @property
     def probabilities(self) -> Floats:
         """(b, w, h) of each event that the ranker foretells; raises TrainingError without one."""
         ranker = self.fitted.ranker
         if ranker is None:
             raise TrainingError("without a ranker there are no probabilities")
-        return ranker.probabilities(*self.features, self.candidates.filled)
+        if "probabilities" not in self._made:
+            own = ranker.probabilities(*self.features, self.candidates.filled)
+            self._made["probabilities"] = own
+        probabilities: Floats = self._made["probabilities"]
+        return probabilities
 
 
 def _unranked(candidates: Candidates, failed: Sequence[str]) -> Ranked:

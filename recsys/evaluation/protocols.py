@@ -235,6 +235,8 @@ def _in_rows_of(
         event_codes=test.event_codes[kept],
         times=test.times[kept],
         weights=test.weights[kept],
+        positions=None if test.positions is None else test.positions[kept],
+        shown=None,
     )
     strangers = len(np.unique(test.user_rows[stranger])), _pairs(test, stranger)
     lost = np.setdiff1d(users[unknown], users[kept])
