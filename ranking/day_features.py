@@ -19,6 +19,28 @@ _PRIOR = 20.0  # events spread as those of the whole log that an item's are thou
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the times of a log tell: dates tell no hour, months no day.
+
+    It is asked of a whole log once, and not of each past that it is cut to: with every answer
+    features come and go.
+    """
+
+    hours: bool = False
+    weekdays: bool = False
+
+    @classmethod
+    def of(cls, log: Interactions) -> Self:
+        """Hours where there are three of UTC or more, weekdays where there are all seven."""
+        if log.clock != "time" or not len(log):
+            return cls()
+        return cls(
+            hours=np.count_nonzero(np.bincount(_hour(log.times))) >= _LEAST_HOURS,
+            weekdays=np.count_nonzero(np.bincount(_weekday(log.times))) == _WEEKDAYS,
+        )
+
+
+@dataclass(frozen=True)
 class DayTimes:
     """How much more than of all items the events of an item lie in a part of the day or week."""
 
@@ -26,16 +48,11 @@ class DayTimes:
     of_weekdays: Floats | None  # (items, 7) the same; None where times tell no day
 
     @classmethod
-    def of(cls, log: Interactions) -> Self:
-        """Parts of the day are six hours of UTC; a log of days, or of months, tells none."""
-        hours = _hour(log.times)
-        told = log.clock == "time" and len(log) > 0
-        has_hours = told and np.count_nonzero(np.bincount(hours)) >= _LEAST_HOURS
-        days = _weekday(log.times)
-        has_days = told and np.count_nonzero(np.bincount(days)) == _WEEKDAYS
+    def of(cls, log: Interactions, told: Told) -> Self:
+        """Parts of the day are six hours of UTC; `told` is by the whole log that this is of."""
         return cls(
-            _lifts(log, _part(log.times), _PARTS) if has_hours else None,
-            _lifts(log, days, _WEEKDAYS) if has_days else None,
+            _lifts(log, _part(log.times), _PARTS) if told.hours else None,
+            _lifts(log, _weekday(log.times), _WEEKDAYS) if told.weekdays else None,
         )
 
 

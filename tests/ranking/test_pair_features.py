@@ -12,7 +12,8 @@ from recsys.features.catalog import Catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
-from recsys.ranking.pair_features import Knowledge, families, pair_features
+from recsys.ranking.day_features import Told
+from recsys.ranking.pair_features import Knowledge, families, feature_names, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.als import Als
 from recsys.retrieval.candidates import Candidates
@@ -46,7 +47,7 @@ def covisit() -> CoVisit:
 
 def knowledge_of(log: Interactions, catalog: Catalog, *sources: Retriever) -> Knowledge:
     fitted = [source.fit(log, catalog) for source in sources]
-    return Knowledge.of(fitted, log, catalog)
+    return Knowledge.of(fitted, log, catalog, Told.of(log))
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +307,7 @@ def test_every_feature_is_of_one_family(
     world: World, known: Knowledge, candidates: Candidates, computed: tuple[Floats, tuple[str, ...]]
 ) -> None:
     found = families(world.histories, candidates, known)
-    assert tuple(found) == computed[1]
+    assert tuple(found) == computed[1] == feature_names(known)
     sources = {f"source {source.name}" for source in known.sources}
     about = {"all sources together", "popularity and age", "the history", "had before"}
     about |= {"time of day"}
