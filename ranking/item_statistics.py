@@ -76,7 +76,10 @@ class ItemStatistics:
     def table(self) -> Floats:
         """(things + 1, columns) as of the end of the log; the last row is that of no thing."""
         every = self._timeline.at_end
-        whole = Known(every.counts.sum(axis=0), every.decayed.sum(axis=0), every.first, every.last)
+        counts, decayed = (
+            each.sum(axis=0, dtype=np.float64) for each in (every.counts, every.decayed)
+        )
+        whole = Known(counts, decayed, every.first, every.last)
         known = self._columns(every, whole, self._timeline.end)
         return np.concatenate([known, np.zeros((1, known.shape[1]), np.float32)])
 

@@ -20,7 +20,7 @@ class Known:
     counts: Floats  # (..., e) events of each kind
     decayed: Floats  # (..., s) events, each worth exp(-age / span)
     first: Times  # (...) when the first event was; the moment itself where there was none
-    last: Times  # (...) when the last event was; the start of all where there was none
+    last: Times  # (...) when the last was; for none the start of all, or the moment if earlier
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Timeline:
             np.zeros((*shape, self.kinds), np.float32),
             np.zeros((*shape, len(self.spans)), np.float32),
             np.repeat(moments, shape[1]).reshape(shape),
-            np.full(shape, min(self.start, int(moments.min(initial=self.start)))),
+            np.repeat(np.minimum(moments, self.start), shape[1]).reshape(shape),
         )
         over_rows(
             _until, len(things), *self._sorted, np.array(self.spans), things, moments,
@@ -97,16 +97,20 @@ class Timeline:
 def _summed_up(
     offsets: Array, times: Array, codes: Array, spans: Array, counts: Array, decayed: Array
 ) -> None:
-    """What was known with each event: sums that decay are told from those of the event before."""
+    """What was known with each event: sums that decay are told from those of the event before.
+
+    They run in 64 bits, for in 32 a sum of ones stops at 2 ** 24.
+    """
+    so_far, lately = np.zeros(counts.shape[1]), np.zeros(len(spans))
     for thing in range(len(offsets) - 1):
+        so_far[:], lately[:] = 0, 0
         for event in range(offsets[thing], offsets[thing + 1]):
             if event > offsets[thing]:
-                counts[event] = counts[event - 1]
                 for span in range(len(spans)):
-                    age = (times[event] - times[event - 1]) / spans[span]
-                    decayed[event, span] = decayed[event - 1, span] * np.exp(-age)
-            counts[event, codes[event]] += 1
-            decayed[event] += 1
+                    lately[span] *= np.exp(-(times[event] - times[event - 1]) / spans[span])
+            so_far[codes[event]] += 1
+            lately += 1
+            counts[event], decayed[event] = so_far, lately
 
 
 @njit(nogil=True, cache=True)

@@ -46,6 +46,26 @@ def test_at_a_moment_only_what_has_happened_is_known(of: list[Event], moment: in
             assert known.first[0, place] == moment
 
 
+def test_a_moment_hangs_on_no_other() -> None:
+    timeline = timeline_of([(0, 5, 0), (1, 9, 1)])
+    moments = np.array([2, 20, 7])
+    known = timeline.at(np.array([[0, 1, 2]] * 3, np.int32), moments)
+    assert known.last.tolist() == [[2, 2, 2], [5, 9, 5], [5, 5, 5]]
+    for row in range(3):
+        alone = timeline.at(np.array([[0, 1, 2]], np.int32), moments[[row]])
+        for name in ("counts", "decayed", "first", "last"):
+            np.testing.assert_array_equal(getattr(known, name)[row], getattr(alone, name)[0])
+
+
+def test_sums_do_not_drift() -> None:
+    n = 200_000
+    one, times = np.zeros(n, np.int32), np.arange(n) * 3
+    timeline = Timeline(one, times, one.astype(np.uint8), 1, 2, (1e3, 1e6))
+    known = timeline.at(np.zeros((1, 1), np.int32), times[-1:])
+    expected = [np.exp((times - times[-1]) / span).sum() for span in (1e3, 1e6)]
+    assert known.decayed[0, 0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
 @given(events)
 def test_at_the_end_all_is_known(of: list[Event]) -> None:
     timeline = timeline_of(of)
