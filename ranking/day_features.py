@@ -6,12 +6,11 @@ from typing import Self
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array, Floats, Times
+from recsys.features.arrays import DAY, PAD, Array, Floats, Times
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAY
 
 _HOURS, _PARTS, _WEEKDAYS = 24, 4, 7
 _LEAST_HOURS = 3  # dates of one zone are at one hour in UTC, with summer time at two

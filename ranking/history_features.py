@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array
+from recsys.features.arrays import DAY, MINUTE, PAD, Array
 from recsys.features.histories import Histories
 from recsys.features.ragged import owners
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAY, DAYS
+from recsys.ranking.item_statistics import DAYS
 from recsys.ranking.recent import Recent
-
-_MINUTE = 60_000_000  # microseconds
 
 
 def of_history(
@@ -65,7 +63,7 @@ def _of_clock(histories: Histories, recent: Recent) -> dict[str, Array]:
         told[f"events of {days} days"] = np.log1p(counts)
     length = histories.now - histories.pause() - recent.begun
     told["events of session"] = np.log1p(recent.session)
-    told["minutes of session"] = np.log1p(length / _MINUTE)
+    told["minutes of session"] = np.log1p(length / MINUTE)
     return told
 
 

@@ -7,12 +7,10 @@ from typing import Self
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array, Floats, Rows, Times
+from recsys.features.arrays import DAY, PAD, Array, Floats, Rows, Times
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
 from recsys.ranking.timeline import Known, Timeline
-
-DAY = 86_400_000_000  # microseconds
 
 DAYS = (1, 7, 30)
 """An event counts for exp(-age / span) where there is a clock, by each of these spans."""

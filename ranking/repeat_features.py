@@ -3,11 +3,10 @@
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import Array, Rows
+from recsys.features.arrays import DAY, Array, Rows
 from recsys.features.histories import Histories
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAY
 from recsys.ranking.recent import Recent
 
 
