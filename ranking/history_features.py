@@ -10,7 +10,7 @@ from recsys.features.histories import Histories
 from recsys.features.ragged import owners
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAYS
+from recsys.ranking.past import DAYS
 from recsys.ranking.recent import Recent
 
 

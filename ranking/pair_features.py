@@ -15,6 +15,7 @@ from recsys.ranking.day_features import DayTimes, Told, of_day
 from recsys.ranking.feature_group import Group
 from recsys.ranking.history_features import of_history
 from recsys.ranking.item_statistics import ItemStatistics
+from recsys.ranking.past import Past
 from recsys.ranking.popularity_features import of_category, of_items
 from recsys.ranking.recent import Recent
 from recsys.ranking.repeat_features import repeats
@@ -51,13 +52,14 @@ class Knowledge:
         price = catalog.price()
         if price is not None:
             numbers["price"] = np.log1p(price)
+        whole = Past.of_all(log)
         return cls(
             sources=sources,
             events=log.events,
-            statistics=ItemStatistics.of(log),
+            statistics=ItemStatistics.of(whole),
             day_times=DayTimes.of(log, told),
             of_categories={
-                name: ItemStatistics.of_groups(log, values) for name, values in categories.items()
+                name: ItemStatistics.of_groups(whole, each) for name, each in categories.items()
             },
             codes=codes,
             numbers=numbers,

@@ -19,10 +19,9 @@ def of_items(
 
     def write(columns: Array) -> None:
         statistics.write(items, histories.now, columns[:, :, :own])
-        of_recent = np.zeros((*recent.items.shape, own), np.float32)
-        statistics.write(recent.items, histories.now, of_recent)
+        of_recent = statistics.popularity(recent.items, histories.now)
         worth = recent.worth
-        mean = (of_recent[:, :, 0] * worth).sum(axis=1) / np.maximum(worth.sum(axis=1), 1e-6)
+        mean = (of_recent * worth).sum(axis=1) / np.maximum(worth.sum(axis=1), 1e-6)
         known = (recent.items[:, 0] != PAD).astype(np.float32)
         over_rows(_against, len(items), mean.astype(np.float32), known, columns)
 
