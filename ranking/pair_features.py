@@ -46,8 +46,8 @@ class Knowledge:
         """
         categories = catalog.categories()
         codes = {name: listed(values) for name, values in categories.items()}
-        for name, (offsets, values, labels) in catalog.tags().items():
-            codes[name] = (offsets, values, len(labels))
+        for name, (offsets, values, _) in catalog.tags().items():
+            codes[name] = (offsets, values)
         numbers = dict(catalog.numbers())
         price = catalog.price()
         if price is not None:
