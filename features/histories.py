@@ -42,7 +42,7 @@ class Histories:
             events=log.event_codes[flat],
             times=log.times[flat],
             weights=log.weights[flat],
-            now=np.broadcast_to(np.asarray(now, np.int64), users.shape),
+            now=np.full(users.shape, now, np.int64),
         )
 
     @property

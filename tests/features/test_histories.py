@@ -38,6 +38,7 @@ def test_histories_of_users_in_any_order(log):
 
 def test_now_is_one_moment_or_one_for_each(log):
     assert Histories.of(log, rows(0, 1), now=9).now.tolist() == [9, 9]
+    assert Histories.of(log, rows(0, 1), now=9).now.flags.writeable
     assert Histories.of(log, rows(0, 1), now=np.array([7, 8])).now.tolist() == [7, 8]
 
 
