@@ -56,9 +56,10 @@ class DayTimes:
 
 
 def of_day(times: DayTimes, histories: Histories, items: Array) -> Group:
-    """How the part of the day and the weekday of each newest event suit the item.
+    """(b, w, 0 to 2) how the part of the day and the weekday of each newest event suit the item.
 
-    The newest event's and not those of now: lists to learn from are cut at one moment for all.
+    `items` are (b, w). The newest event's and not those of now: lists to learn from are cut at one
+    moment for all. 0 where nobody told when the events were.
     """
     told = []
     if times.of_parts is not None:
@@ -67,6 +68,9 @@ def of_day(times: DayTimes, histories: Histories, items: Array) -> Group:
         told.append(("suits weekday", times.of_weekdays, _weekday))
 
     def write(columns: Array) -> None:
+        if not histories.timed:
+            columns[:] = 0
+            return
         last = histories.now - histories.pause()
         for place, (_, lifts, part_of) in enumerate(told):
             over_rows(_suit, len(items), part_of(last), lifts, items, columns[:, :, place])

@@ -60,6 +60,7 @@ def test_a_user_without_events_has_an_empty_history(log):
 
 def test_anonymous_sessions():
     sessions = anonymous(rows(4, 5, 6), np.array([0, 1, 3]), now=9)
+    assert not sessions.timed
     assert sessions.users.tolist() == [PAD, PAD]
     assert sessions.last(2).tolist() == [[4, PAD], [6, 5]]
     assert sessions.now.tolist() == [9, 9]

@@ -1,5 +1,6 @@
 """Hours and weekdays: what a clock tells of items, and what a clock of days must not."""
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_weekdays_are_told_where_all_of_them_occur() -> None:
 def test_a_log_without_hours_does_not_pretend(log_: Interactions) -> None:
     assert Told.of(log_) == Told()
     assert DayTimes.of(log_, Told()) == DayTimes(None, None)
+
+
+def test_of_events_at_no_time_that_is_told_nothing_is_said() -> None:
+    log_ = log_at(1 * HOUR, 9 * HOUR, 20 * HOUR)
+    histories = replace(Histories.of(log_, np.array([0], np.int32)), timed=False)
+    for each in (histories, histories.take(np.array([0]))):
+        columns = columns_of(DayTimes.of(log_, Told(hours=True)), each, [0, 1])
+        assert columns == {"suits part of day": [0, 0]}
 
 
 def test_a_log_tells_its_hours_and_its_weekdays() -> None:
