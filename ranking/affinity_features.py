@@ -21,10 +21,10 @@ def listed(values: Rows) -> Codes:
 def code_affinity(
     name: str, lists: Codes, recent: Recent, items: Rows, events: tuple[str, ...], has_clock: bool
 ) -> Group:
-    """The decayed share of the newest events whose items share codes with the item.
+    """(b, w, n) the decayed share of the newest events whose items share codes with each item.
 
-    Of all, of the newest alone, of each event but the first, and of the last session where there
-    is a clock; and how few steps ago one was.
+    `items` are (b, w). Of all events, of the newest alone, of each but the first kind, and of the
+    last session where there is a clock; and how few steps ago one was.
     """
     kinds = len(events) - 1
 
@@ -40,9 +40,9 @@ def code_affinity(
 
 
 def number_distance(name: str, values: Floats, recent: Recent, items: Rows) -> Group:
-    """The item's number, how far it is from the history's mean, and where among its numbers.
+    """(b, w, 4) each item's number, how far it is from the history's mean, and where among its own.
 
-    `values` (items,) are NaN where nothing is known.
+    `values` (items,) are NaN where nothing is known; `items` are (b, w).
     """
 
     def write(columns: Array) -> None:

@@ -14,7 +14,10 @@ from recsys.ranking.recent import Recent
 def of_items(
     statistics: ItemStatistics, histories: Histories, recent: Recent, items: Rows
 ) -> Group:
-    """What the log says of the item, and its popularity against that of the newest items."""
+    """(b, w, n + 1) what the log says of each of the `items` (b, w), by n statistics.
+
+    The last is its popularity against that of the newest items.
+    """
     own = len(statistics.names)
 
     def write(columns: Array) -> None:
@@ -29,7 +32,7 @@ def of_items(
 
 
 def of_category(name: str, statistics: ItemStatistics, histories: Histories, items: Rows) -> Group:
-    """What the log says of all items with the same label."""
+    """(b, w, n) what the log says of all items with the label of each of the `items` (b, w)."""
 
     def write(columns: Array) -> None:
         statistics.write(items, histories.now, columns)
