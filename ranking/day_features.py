@@ -34,8 +34,8 @@ class Told:
         if log.clock != "time" or not len(log):
             return cls()
         return cls(
-            hours=np.count_nonzero(np.bincount(_hour(log.times))) >= _LEAST_HOURS,
-            weekdays=np.count_nonzero(np.bincount(_weekday(log.times))) == _WEEKDAYS,
+            hours=_different(_hour(log.times)) >= _LEAST_HOURS,
+            weekdays=_different(_weekday(log.times)) == _WEEKDAYS,
         )
 
 
@@ -88,6 +88,10 @@ def _hour(times: Times) -> Array:
 
 def _weekday(times: Times) -> Array:
     return times // DAY % _WEEKDAYS
+
+
+def _different(parts: Array) -> int:
+    return int(np.count_nonzero(np.bincount(parts)))
 
 
 def _lifts(log: Interactions, parts: Array, n: int) -> Floats:
