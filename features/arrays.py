@@ -18,5 +18,9 @@ Offsets = NDArray[np.int64]
 Times = NDArray[np.int64]
 """Microseconds since 1970 (UTC) where the log has a clock, else an order number."""
 
+DAY = 86_400_000_000
+MINUTE = 60_000_000
+"""A day and a minute in the microseconds of such times."""
+
 Mask = NDArray[np.bool_]
 Array = NDArray[Any]

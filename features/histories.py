@@ -22,6 +22,7 @@ class Histories:
     times: Times  # (n,)
     weights: Floats  # (n,)
     now: Times  # (b,) the moment of the question; no event is later
+    timed: bool = True  # False: nobody told when the events were, and `times` only say now
 
     def __len__(self) -> int:
         return len(self.users)
@@ -42,7 +43,7 @@ class Histories:
             events=log.event_codes[flat],
             times=log.times[flat],
             weights=log.weights[flat],
-            now=np.broadcast_to(np.asarray(now, np.int64), users.shape),
+            now=np.full(users.shape, now, np.int64),
         )
 
     @property
@@ -61,6 +62,7 @@ class Histories:
             times=self.times[flat],
             weights=self.weights[flat],
             now=self.now[queries],
+            timed=self.timed,
         )
 
     def pause(self) -> Times:
@@ -93,4 +95,5 @@ def anonymous(items: Rows, offsets: Offsets, now: int = 0) -> Histories:
         times=np.full(len(items), now, np.int64),
         weights=np.ones(len(items), np.float32),
         now=np.full(len(offsets) - 1, now, np.int64),
+        timed=False,
     )

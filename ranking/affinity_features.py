@@ -9,30 +9,29 @@ from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
 from recsys.ranking.recent import Recent
 
-Codes = tuple[Offsets, Rows, int]
-"""Lists of codes (categories or tags): offsets (items + 1,), flat codes, how many there are."""
+Codes = tuple[Offsets, Rows]
+"""Lists of codes (categories or tags): offsets (items + 1,) and flat codes."""
 
 
 def listed(values: Rows) -> Codes:
     """One code per item (items,), PAD for none, as lists of none or one."""
-    return offsets_of(values != PAD), values[values != PAD], int(values.max(initial=PAD)) + 1
+    return offsets_of(values != PAD), values[values != PAD]
 
 
 def code_affinity(
     name: str, lists: Codes, recent: Recent, items: Rows, events: tuple[str, ...], has_clock: bool
 ) -> Group:
-    """The decayed share of the newest events whose items share codes with the item.
+    """(b, w, n) the decayed share of the newest events whose items share codes with each item.
 
-    Of all, of the newest alone, of each event but the first, and of the last session where there
-    is a clock; and how few steps ago one was.
+    `items` are (b, w). Of all events, of the newest alone, of each but the first kind, and of the
+    last session where there is a clock; and how few steps ago one was.
     """
     kinds = len(events) - 1
 
     def write(columns: Array) -> None:
-        offsets, codes, n_codes = lists
         over_rows(
             _match_codes, len(items), recent.items, recent.events, recent.weights, recent.session,
-            offsets, codes, n_codes, kinds, has_clock, items, columns,
+            *lists, kinds, has_clock, items, columns,
         )  # fmt: skip
 
     names = [f"{name} affinity", f"{name} of last item", f"{name} nearness"]
@@ -41,9 +40,9 @@ def code_affinity(
 
 
 def number_distance(name: str, values: Floats, recent: Recent, items: Rows) -> Group:
-    """The item's number, how far it is from the history's mean, and where among its numbers.
+    """(b, w, 4) each item's number, how far it is from the history's mean, and where among its own.
 
-    `values` (items,) are NaN where nothing is known.
+    `values` (items,) are NaN where nothing is known; `items` are (b, w).
     """
 
     def write(columns: Array) -> None:
@@ -91,12 +90,12 @@ def _compare(
 @njit(nogil=True, cache=True)
 def _match_codes(
     start: int, stop: int, recent: Array, events: Array, weights: Array, session: Array,
-    offsets: Array, codes: Array, n_codes: int, kinds: int, has_clock: bool, items: Array,
-    columns: Array,
+    offsets: Array, codes: Array, kinds: int, has_clock: bool, items: Array, columns: Array,
 ) -> None:  # fmt: skip
     width = 3 + kinds + has_clock
-    profile = np.zeros((n_codes, width), np.float32)
     for row in range(start, stop):
+        own_codes = _codes_of(recent[row], offsets, codes)
+        profile = np.zeros((len(own_codes), width), np.float32)
         total, in_session = np.float32(0), np.float32(0)
         for age in range(recent.shape[1]):
             if recent[row, age] != PAD:
@@ -107,7 +106,7 @@ def _match_codes(
             if item == PAD:
                 break
             for code in codes[offsets[item] : offsets[item + 1]]:
-                own = profile[code]
+                own = profile[np.searchsorted(own_codes, code)]
                 own[0] += weights[age] / total
                 if age == 0:
                     own[1] = 1
@@ -121,14 +120,29 @@ def _match_codes(
             item = items[row, place]
             begin, end = (offsets[item], offsets[item + 1]) if item != PAD else (0, 0)
             size = np.float32(max(1, end - begin))
+            columns[row, place] = 0
+            for code in codes[begin:end]:
+                slot = np.searchsorted(own_codes, code)
+                if slot < len(own_codes) and own_codes[slot] == code:
+                    for column in range(width):
+                        columns[row, place, column] += profile[slot, column]
             for column in range(width):
-                told = np.float32(0)
-                for position in range(begin, end):
-                    told += profile[codes[position], column]
-                columns[row, place, column] = told / size
-        for age in range(recent.shape[1]):
-            item = recent[row, age]
-            if item == PAD:
-                break
-            for code in codes[offsets[item] : offsets[item + 1]]:
-                profile[code] = 0
+                columns[row, place, column] /= size
+
+
+@njit(nogil=True, cache=True)
+def _codes_of(recent: Array, offsets: Array, codes: Array) -> Array:
+    """The distinct codes of the items up to the first PAD, ascending."""
+    size = 0
+    for item in recent:
+        if item == PAD:
+            break
+        size += offsets[item + 1] - offsets[item]
+    every, size = np.empty(size, codes.dtype), 0
+    for item in recent:
+        if item == PAD:
+            break
+        for code in codes[offsets[item] : offsets[item + 1]]:
+            every[size] = code
+            size += 1
+    return np.unique(every)

@@ -6,16 +6,37 @@ from typing import Self
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array, Floats, Times
+from recsys.features.arrays import DAY, PAD, Array, Floats, Times
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAY
 
 _HOURS, _PARTS, _WEEKDAYS = 24, 4, 7
 _LEAST_HOURS = 3  # dates of one zone are at one hour in UTC, with summer time at two
 _PRIOR = 20.0  # events spread as those of the whole log that an item's are thought to begin with
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the times of a log tell: dates tell no hour, months no day.
+
+    It is asked of a whole log once, and not of each past that it is cut to: with every answer
+    features come and go.
+    """
+
+    hours: bool = False
+    weekdays: bool = False
+
+    @classmethod
+    def of(cls, log: Interactions) -> Self:
+        """Hours where there are three of UTC or more, weekdays where there are all seven."""
+        if log.clock != "time" or not len(log):
+            return cls()
+        return cls(
+            hours=_different(_hour(log.times)) >= _LEAST_HOURS,
+            weekdays=_different(_weekday(log.times)) == _WEEKDAYS,
+        )
 
 
 @dataclass(frozen=True)
@@ -26,23 +47,19 @@ class DayTimes:
     of_weekdays: Floats | None  # (items, 7) the same; None where times tell no day
 
     @classmethod
-    def of(cls, log: Interactions) -> Self:
-        """Parts of the day are six hours of UTC; a log of days, or of months, tells none."""
-        hours = _hour(log.times)
-        told = log.clock == "time" and len(log) > 0
-        has_hours = told and np.count_nonzero(np.bincount(hours)) >= _LEAST_HOURS
-        days = _weekday(log.times)
-        has_days = told and np.count_nonzero(np.bincount(days)) == _WEEKDAYS
+    def of(cls, log: Interactions, told: Told) -> Self:
+        """Parts of the day are six hours of UTC; `told` is by the whole log that this is of."""
         return cls(
-            _lifts(log, _part(log.times), _PARTS) if has_hours else None,
-            _lifts(log, days, _WEEKDAYS) if has_days else None,
+            _lifts(log, _part(log.times), _PARTS) if told.hours else None,
+            _lifts(log, _weekday(log.times), _WEEKDAYS) if told.weekdays else None,
         )
 
 
 def of_day(times: DayTimes, histories: Histories, items: Array) -> Group:
-    """How the part of the day and the weekday of each newest event suit the item.
+    """(b, w, 0 to 2) how the part of the day and the weekday of each newest event suit the item.
 
-    The newest event's and not those of now: lists to learn from are cut at one moment for all.
+    `items` are (b, w). The newest event's and not those of now: lists to learn from are cut at one
+    moment for all. 0 where nobody told when the events were.
     """
     told = []
     if times.of_parts is not None:
@@ -51,6 +68,9 @@ def of_day(times: DayTimes, histories: Histories, items: Array) -> Group:
         told.append(("suits weekday", times.of_weekdays, _weekday))
 
     def write(columns: Array) -> None:
+        if not histories.timed:
+            columns[:] = 0
+            return
         last = histories.now - histories.pause()
         for place, (_, lifts, part_of) in enumerate(told):
             over_rows(_suit, len(items), part_of(last), lifts, items, columns[:, :, place])
@@ -68,6 +88,10 @@ def _hour(times: Times) -> Array:
 
 def _weekday(times: Times) -> Array:
     return times // DAY % _WEEKDAYS
+
+
+def _different(parts: Array) -> int:
+    return int(np.count_nonzero(np.bincount(parts)))
 
 
 def _lifts(log: Interactions, parts: Array, n: int) -> Floats:

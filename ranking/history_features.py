@@ -1,37 +1,41 @@
 """Features of the history itself, the same for all of its candidates."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array
+from recsys.features.arrays import DAY, MINUTE, PAD, Array
 from recsys.features.histories import Histories
 from recsys.features.ragged import owners
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAY, DAYS
+from recsys.ranking.past import DAYS
 from recsys.ranking.recent import Recent
 
-_MINUTE = 60_000_000  # microseconds
+_OF_CLOCK = (
+    "days of silence",
+    *(f"events of {days} days" for days in DAYS),
+    "events of session",
+    "minutes of session",
+)
 
 
 def of_history(
     histories: Histories, recent: Recent, events: tuple[str, ...], has_clock: bool
 ) -> Group:
-    """Its length, repeats and kinds of events; with a clock its pace, session and silence."""
-    told = {
-        "history length": np.log1p(histories.lengths),
-        "share of repeats": _repeats(recent),
-    }
-    told |= _kinds(recent, events)
-    told |= _of_clock(histories, recent) if has_clock else {}
+    """(b, w, n) its length, repeats and kinds of events; with a clock its pace, session, silence.
+
+    n is 2, with 2 for each event but the first, and 6 more with a clock.
+    """
 
     def write(columns: Array) -> None:
-        table = np.stack(list(told.values()), axis=1).astype(np.float32)
+        told = [np.log1p(histories.lengths), _repeats(recent), *_kinds(recent, len(events))]
+        told += _of_clock(histories, recent) if has_clock else []
+        table = np.stack(told, axis=1).astype(np.float32)
         over_rows(_repeat, len(table), table, columns)
 
-    return group("the history", list(told), write)
+    names = ["history length", "share of repeats"]
+    names += [f"{what} {event}" for event in events[1:] for what in ("share of", "last is")]
+    return group("the history", [*names, *(_OF_CLOCK if has_clock else [])], write)
 
 
 def _repeats(recent: Recent) -> Array:
@@ -43,30 +47,25 @@ def _repeats(recent: Recent) -> Array:
     return shares
 
 
-def _kinds(recent: Recent, events: Sequence[str]) -> dict[str, Array]:
+def _kinds(recent: Recent, events: int) -> list[Array]:
     """(b,) the decayed share of each event but the first, and whether it was the last."""
     worth = recent.worth
     total = np.maximum(worth.sum(axis=1), 1e-6)
-    told = {}
-    for code, event in enumerate(events[1:], 1):
+    told = []
+    for code in range(1, events):
         of = recent.events == code
-        told[f"share of {event}"] = (worth * of).sum(axis=1) / total
-        told[f"last is {event}"] = of[:, 0].astype(np.float32)
+        told += [(worth * of).sum(axis=1) / total, of[:, 0]]
     return told
 
 
-def _of_clock(histories: Histories, recent: Recent) -> dict[str, Array]:
-    """(b,) events of late, the silence since the last, and how long the last session was."""
+def _of_clock(histories: Histories, recent: Recent) -> list[Array]:
+    """(b,) each, as `_OF_CLOCK` names them; events of late are decayed counts."""
     owner = owners(histories.offsets)
     ages = np.maximum(histories.now[owner] - histories.times, 0) / DAY
-    told = {"days of silence": np.log1p(histories.pause() / DAY)}
-    for days in DAYS:
-        counts = np.bincount(owner, np.exp(-ages / days), minlength=len(histories))
-        told[f"events of {days} days"] = np.log1p(counts)
+    lately = [np.bincount(owner, np.exp(-ages / days), len(histories)) for days in DAYS]
     length = histories.now - histories.pause() - recent.begun
-    told["events of session"] = np.log1p(recent.session)
-    told["minutes of session"] = np.log1p(length / _MINUTE)
-    return told
+    told = [histories.pause() / DAY, *lately, recent.session, length / MINUTE]
+    return [np.log1p(each) for each in told]
 
 
 @njit(nogil=True, cache=True)

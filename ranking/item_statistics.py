@@ -7,17 +7,11 @@ from typing import Self
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array, Floats, Rows, Times
-from recsys.features.interactions import Interactions
+from recsys.features.arrays import DAY, PAD, Array, Floats, Rows, Times
 from recsys.features.threads import over_rows
-from recsys.ranking.timeline import Known, Timeline
+from recsys.ranking.past import Past
+from recsys.ranking.timeline import Tally
 
-DAY = 86_400_000_000  # microseconds
-
-DAYS = (1, 7, 30)
-"""An event counts for exp(-age / span) where there is a clock, by each of these spans."""
-
-_STEPS = (1, 5, 20)  # the same in each user's own events, where there is an order alone
 _PRIOR = 20.0  # events of the whole log's mixture that an item's is thought to begin with
 
 
@@ -25,27 +19,27 @@ _PRIOR = 20.0  # events of the whole log's mixture that an item's is thought to 
 class ItemStatistics:
     """Numbers of items by name, as of the moments that they are asked at, or the end of a log."""
 
-    log: Interactions
-    things: Rows  # (items,) the thing that each item counts for: itself, or a group; PAD for none
-    n: int  # things
+    past: Past  # of items, or groups of them
+    whole: Past  # of the log, which they are told against: one that all may share
     brief: bool = False  # the popularity and the trend of the middle span and the last rate alone
 
     @classmethod
-    def of(cls, log: Interactions) -> Self:
-        """Of each item by itself."""
-        return cls(log, np.arange(len(log.items), dtype=np.int32), len(log.items))
+    def of(cls, whole: Past) -> Self:
+        """Of each item of a log by itself."""
+        items = len(whole.log.items)
+        return cls(Past(whole.log, np.arange(items, dtype=np.int32), items), whole)
 
     @classmethod
-    def of_groups(cls, log: Interactions, groups: Rows) -> Self:
+    def of_groups(cls, whole: Past, groups: Rows) -> Self:
         """In brief of the group of each item (items,); PAD of an item in none."""
-        return cls(log, groups, int(groups.max(initial=PAD)) + 1, brief=True)
+        return cls(Past(whole.log, groups, int(groups.max(initial=PAD)) + 1), whole, brief=True)
 
     def __post_init__(self) -> None:
         _ = self.table  # read now: no request should wait for it
 
     @property
     def has_clock(self) -> bool:
-        return self.log.clock == "time"
+        return self.whole.log.clock == "time"
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -55,17 +49,19 @@ class ItemStatistics:
     @property
     def _kept(self) -> list[int]:
         """Which of the columns that there could be there are."""
-        every = len(self._every)
         if not self.brief:
-            return list(range(every))
-        middle = [0] if self.log.clock == "none" else [2, 5]
-        return [*middle, *([every - 1] if self._rates else [])]
+            return list(range(len(self._every)))
+        kept = ["popularity"]
+        if self.whole.log.clock != "none":
+            _, middle, longest = self._spans
+            kept = [f"popularity of {middle}", f"trend, {middle} to {longest}"]
+        return [self._every.index(name) for name in [*kept, *self._rates[-1:]]]
 
     @cached_property
     def _every(self) -> tuple[str, ...]:
-        if self.log.clock == "none":
+        if self.whole.log.clock == "none":
             return ("popularity", *self._rates)
-        spans = [f"{span} {self._unit}" for span in self._spans]
+        spans = self._spans
         longer = [*spans[1:], "ever"]
         trends = [f"trend, {a} to {b}" for a, b in zip(spans, longer, strict=True)]
         ages = ["age", "days since last event"] if self.has_clock else []
@@ -75,32 +71,44 @@ class ItemStatistics:
     @cached_property
     def table(self) -> Floats:
         """(things + 1, columns) as of the end of the log; the last row is that of no thing."""
-        every = self._timeline.at_end
-        whole = Known(every.counts.sum(axis=0), every.decayed.sum(axis=0), every.first, every.last)
-        known = self._columns(every, whole, self._timeline.end)
+        known = self._columns(self.past.events().at_end(), self.whole.at_end, self._end)
         return np.concatenate([known, np.zeros((1, known.shape[1]), np.float32)])
 
     def write(self, items: Rows, moments: Times, columns: Array) -> None:
         """The numbers of `items` (b, w) at the `moments` (b,) into `columns` (b, w, columns)."""
-        over_rows(_look_up, len(items), self.table, self.things, items, columns)
-        early = np.flatnonzero(moments < self._timeline.end)
-        if self.has_clock and len(early):
+        over_rows(_look_up, len(items), self.table, self.past.things, items, columns)
+        early = self._early(moments)
+        if len(early):
             columns[early] = self._at(items[early], moments[early])
 
+    def popularity(self, items: Rows, moments: Times) -> Floats:
+        """(b, w) the first of the numbers alone, of statistics that are not brief."""
+        popularity, early = self.table[self._things(items), 0], self._early(moments)
+        if len(early):
+            known = self.past.at(self._things(items[early]), moments[early])
+            popularity[early] = np.log1p(known.counts.sum(axis=-1))
+        return popularity
+
+    def _early(self, moments: Times) -> Array:
+        """Which of the moments (b,) lie before the end of the log, for which there is no table."""
+        return np.flatnonzero(moments < self._end) if self.has_clock else np.zeros(0, np.int64)
+
+    def _things(self, items: Rows) -> Rows:
+        return np.where(items == PAD, np.int32(PAD), self.past.things[items])
+
     def _at(self, items: Rows, moments: Times) -> Floats:
-        things = np.where(items == PAD, PAD, self.things[items])
-        none = np.zeros((len(items), 1), np.int32)
-        known, whole = self._timeline.at(things, moments), self._whole.at(none, moments)
+        things, all_ = self._things(items), np.zeros((len(items), 1), np.int32)
+        known, whole = self.past.at(things, moments), self.whole.at(all_, moments)
         columns = self._columns(known, whole, moments[:, None])
         columns[things == PAD] = 0
         return columns
 
-    def _columns(self, known: Known, whole: Known, moments: Times | int) -> Floats:
+    def _columns(self, known: Tally, whole: Tally, moments: Times | int) -> Floats:
         """(..., columns) of what is known of things and of the whole log, told in logarithms."""
         count, all_ = known.counts.sum(axis=-1), whole.counts.sum(axis=-1)
         told = [np.log1p(count)]
-        if self.log.clock != "none":
-            told += [np.log1p(known.decayed[..., span]) for span in range(len(self._spans))]
+        if self.whole.log.clock != "none":
+            told += [np.log1p(known.decayed[..., span]) for span in range(len(self.whole.spans))]
             longer = np.concatenate([known.decayed[..., 1:], count[..., None]], axis=-1)
             expected = whole.decayed / _at_least(
                 np.concatenate([whole.decayed[..., 1:], all_[..., None]], axis=-1)
@@ -119,31 +127,19 @@ class ItemStatistics:
 
     @cached_property
     def _rates(self) -> tuple[str, ...]:
-        return tuple(f"rate of {event}" for event in self.log.events[1:])
+        return tuple(f"rate of {event}" for event in self.whole.log.events[1:])
 
     @property
-    def _unit(self) -> str:
-        return "days" if self.has_clock else "steps"
-
-    @property
-    def _spans(self) -> tuple[int, ...]:
-        return DAYS if self.has_clock else _STEPS
+    def _spans(self) -> tuple[str, ...]:
+        """(s,) in words"""
+        unit = "days" if self.has_clock else "steps"
+        return tuple(f"{span} {unit}" for span in self.whole.spans)
 
     @cached_property
-    def _timeline(self) -> Timeline:
-        return self._of(self.things, self.n)
-
-    @cached_property
-    def _whole(self) -> Timeline:
-        return self._of(np.where(self.things == PAD, PAD, 0).astype(np.int32), 1)
-
-    def _of(self, things: Rows, n: int) -> Timeline:
-        log = self.log
-        times, unit = log.times, DAY
-        if not self.has_clock:  # steps before each user's newest event
-            times, unit = np.arange(len(log)) - log.offsets[log.user_rows + 1] + 1, 1
-        spans = [span * float(unit) for span in self._spans]
-        return Timeline(things[log.item_rows], times, log.event_codes, n, len(log.events), spans)
+    def _end(self) -> int:
+        """When the last event of all was; 0 without any."""
+        times = self.whole.log.times
+        return int(times.max()) if len(times) else 0
 
 
 def _at_least(values: Array) -> Array:

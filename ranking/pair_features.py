@@ -6,15 +6,16 @@ from typing import Self
 
 import numpy as np
 
-from recsys.features.arrays import Floats
+from recsys.features.arrays import PAD, Floats
 from recsys.features.catalog import Catalog
-from recsys.features.histories import Histories
+from recsys.features.histories import Histories, anonymous
 from recsys.features.interactions import Interactions
 from recsys.ranking.affinity_features import Codes, code_affinity, listed, number_distance
-from recsys.ranking.day_features import DayTimes, of_day
+from recsys.ranking.day_features import DayTimes, Told, of_day
 from recsys.ranking.feature_group import Group
 from recsys.ranking.history_features import of_history
 from recsys.ranking.item_statistics import ItemStatistics
+from recsys.ranking.past import Past
 from recsys.ranking.popularity_features import of_category, of_items
 from recsys.ranking.recent import Recent
 from recsys.ranking.repeat_features import repeats
@@ -36,23 +37,29 @@ class Knowledge:
     numbers: Mapping[str, Floats]  # by column, (items,), NaN where missing; prices as logarithms
 
     @classmethod
-    def of(cls, sources: Sequence[Retriever], log: Interactions, catalog: Catalog) -> Self:
-        """Of fitted sources and the log that they were fitted on; `catalog` is over its items."""
+    def of(
+        cls, sources: Sequence[Retriever], log: Interactions, catalog: Catalog, told: Told
+    ) -> Self:
+        """Of fitted sources and the log that they were fitted on; `catalog` is over its items.
+
+        `told` is what the times tell of the whole log that `log` may be but the past of.
+        """
         categories = catalog.categories()
         codes = {name: listed(values) for name, values in categories.items()}
-        for name, (offsets, values, labels) in catalog.tags().items():
-            codes[name] = (offsets, values, len(labels))
+        for name, (offsets, values, _) in catalog.tags().items():
+            codes[name] = (offsets, values)
         numbers = dict(catalog.numbers())
         price = catalog.price()
         if price is not None:
             numbers["price"] = np.log1p(price)
+        whole = Past.of_all(log)
         return cls(
             sources=sources,
             events=log.events,
-            statistics=ItemStatistics.of(log),
-            day_times=DayTimes.of(log),
+            statistics=ItemStatistics.of(whole),
+            day_times=DayTimes.of(log, told),
             of_categories={
-                name: ItemStatistics.of_groups(log, values) for name, values in categories.items()
+                name: ItemStatistics.of_groups(whole, each) for name, each in categories.items()
             },
             codes=codes,
             numbers=numbers,
@@ -76,6 +83,14 @@ def families(
     """What each feature of `pair_features` is about, in a word or two: a source, a column, ..."""
     groups = _groups(histories, candidates, knowledge)
     return {name: family for names, _ in groups for name, family in names.items()}
+
+
+def feature_names(knowledge: Knowledge) -> tuple[str, ...]:
+    """(f,) the names that `pair_features` gives, whatever it is asked about."""
+    nobody = anonymous(np.zeros(0, np.int32), np.zeros(2, np.int64))
+    nothing = np.full((1, 1), PAD, np.int32)
+    candidates = Candidates.of_one(nobody.users, nothing, np.zeros((1, 1), np.float32), "none")
+    return _names(_groups(nobody, candidates, knowledge))
 
 
 def _groups(histories: Histories, candidates: Candidates, knowledge: Knowledge) -> list[Group]:
@@ -102,8 +117,12 @@ def _groups(histories: Histories, candidates: Candidates, knowledge: Knowledge) 
     return groups
 
 
+def _names(groups: list[Group]) -> tuple[str, ...]:
+    return tuple(name for names, _ in groups for name in names)
+
+
 def _written(groups: list[Group], candidates: Candidates) -> tuple[Floats, tuple[str, ...]]:
-    names = tuple(name for group_names, _ in groups for name in group_names)
+    names = _names(groups)
     features = np.empty((*candidates.items.shape, len(names)), np.float32)
     start = 0
     for group_names, write in groups:

@@ -14,15 +14,17 @@ from recsys.ranking.recent import Recent
 def of_items(
     statistics: ItemStatistics, histories: Histories, recent: Recent, items: Rows
 ) -> Group:
-    """What the log says of the item, and its popularity against that of the newest items."""
+    """(b, w, n + 1) what the log says of each of the `items` (b, w), by n statistics.
+
+    The last is its popularity against that of the newest items.
+    """
     own = len(statistics.names)
 
     def write(columns: Array) -> None:
         statistics.write(items, histories.now, columns[:, :, :own])
-        of_recent = np.zeros((*recent.items.shape, own), np.float32)
-        statistics.write(recent.items, histories.now, of_recent)
+        of_recent = statistics.popularity(recent.items, histories.now)
         worth = recent.worth
-        mean = (of_recent[:, :, 0] * worth).sum(axis=1) / np.maximum(worth.sum(axis=1), 1e-6)
+        mean = (of_recent * worth).sum(axis=1) / np.maximum(worth.sum(axis=1), 1e-6)
         known = (recent.items[:, 0] != PAD).astype(np.float32)
         over_rows(_against, len(items), mean.astype(np.float32), known, columns)
 
@@ -30,7 +32,7 @@ def of_items(
 
 
 def of_category(name: str, statistics: ItemStatistics, histories: Histories, items: Rows) -> Group:
-    """What the log says of all items with the same label."""
+    """(b, w, n) what the log says of all items with the label of each of the `items` (b, w)."""
 
     def write(columns: Array) -> None:
         statistics.write(items, histories.now, columns)

@@ -5,14 +5,14 @@ from typing import Self
 
 import numpy as np
 
-from recsys.features.arrays import PAD, Array, Floats, Rows, Times
+from recsys.features.arrays import MINUTE, PAD, Array, Floats, Rows, Times
 from recsys.features.histories import Histories
 from recsys.features.ragged import owners
 
 PROFILE = 20
 """How many of the newest items a user's category, tag and price profile rests on."""
 
-SILENCE = 30 * 60_000_000
+SILENCE = 30 * MINUTE
 """The microseconds without an event that end a session."""
 
 _DECAY = 0.85  # how much each older event counts against the next newer one

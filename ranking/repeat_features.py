@@ -3,20 +3,20 @@
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import Array, Rows
+from recsys.features.arrays import DAY, Array, Rows
 from recsys.features.histories import Histories
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
-from recsys.ranking.item_statistics import DAY
 from recsys.ranking.recent import Recent
 
 
 def repeats(
     histories: Histories, recent: Recent, items: Rows, events: tuple[str, ...], has_clock: bool
 ) -> Group:
-    """How often the history has the item, by each event but the first, and how few steps ago.
+    """(b, w, n) how often each history has each of the `items` (b, w), and how few steps ago.
 
-    With a clock also how few days ago, and how often in the last session.
+    Also how often by each event but the first; with a clock how few days ago, and how often in the
+    last session.
     """
     kinds = len(events) - 1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numba import njit
@@ -14,17 +14,17 @@ from recsys.features.threads import over_rows
 
 
 @dataclass(frozen=True)
-class Known:
+class Tally:
     """What is known of things (...) at a moment each."""
 
     counts: Floats  # (..., e) events of each kind
     decayed: Floats  # (..., s) events, each worth exp(-age / span)
     first: Times  # (...) when the first event was; the moment itself where there was none
-    last: Times  # (...) when the last event was; the start of all where there was none
+    last: Times  # (...) when the last was; for none the start of all, or the moment if earlier
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Events:
     """Events of `n` things, of `kinds` kinds, with spans in the unit of the times."""
 
     things: Rows  # (events,) PAD for what belongs to none
@@ -34,79 +34,97 @@ class Timeline:
     kinds: int
     spans: Sequence[float]
 
-    @cached_property
+    @property
     def start(self) -> int:
-        return int(self.times.min(initial=np.iinfo(np.int64).max)) if len(self.times) else 0
+        """When the first of all was; 0 without any."""
+        return int(self.times.min()) if len(self.times) else 0
 
-    @cached_property
+    @property
     def end(self) -> int:
+        """When the last of all was; 0 without any."""
         return int(self.times.max()) if len(self.times) else 0
 
-    @cached_property
-    def at_end(self) -> Known:
+    def at_end(self) -> Tally:
         """(n,) what is known of each thing after all events."""
-        own = self.things != PAD
-        things, times = self.things[own], self.times[own]
-        counts = np.bincount(
-            things.astype(np.int64) * self.kinds + self.codes[own], minlength=self.n * self.kinds
-        )
-        ages = (self.end - times) / np.array(self.spans)[:, None]
-        decayed = [np.bincount(things, np.exp(-each), minlength=self.n) for each in ages]
-        first, last = np.full(self.n, self.end), np.full(self.n, self.start)
+        things, times, codes = self.owned()
+        n, kinds, end = self.n, self.kinds, self.end
+        counts = np.bincount(things.astype(np.int64) * kinds + codes, minlength=n * kinds)
+        decayed = np.empty((n, len(self.spans)), np.float32)
+        for place, span in enumerate(self.spans):
+            decayed[:, place] = np.bincount(things, np.exp((times - end) / span), minlength=n)
+        first, last = np.full(n, end), np.full(n, self.start)
         np.minimum.at(first, things, times)
         np.maximum.at(last, things, times)
-        return Known(
-            counts.reshape(self.n, self.kinds).astype(np.float32),
-            np.stack(decayed, axis=1).astype(np.float32),
-            first,
-            last,
-        )
+        return Tally(counts.reshape(n, kinds).astype(np.float32), decayed, first, last)
 
-    def at(self, things: Rows, moments: Times) -> Known:
+    def owned(self) -> tuple[Rows, Times, NDArray[np.uint8]]:
+        """Things, times and codes of the events that belong to a thing."""
+        own = self.things != PAD
+        if own.all():
+            return self.things, self.times, self.codes
+        return self.things[own], self.times[own], self.codes[own]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Events sorted by thing and time, each with what was known of its thing then."""
+
+    offsets: Offsets  # (n + 1,)
+    times: Times  # (events,)
+    counts: Floats  # (events, e) as in Tally
+    decayed: Floats  # (events, s) as in Tally
+    spans: Array  # (s,)
+    start: int  # when the first event of all was
+
+    @classmethod
+    def of(cls, events: Events) -> Self:
+        """Of the events that belong to a thing."""
+        things, times, codes = events.owned()
+        order = np.lexsort((times, things))
+        offsets = offsets_of(np.bincount(things, minlength=events.n))
+        spans, times = np.array(events.spans), times[order]
+        counts = np.zeros((len(order), events.kinds), np.float32)
+        decayed = np.zeros((len(order), len(spans)), np.float32)
+        _summed_up(offsets, times, codes[order], spans, counts, decayed)
+        return cls(offsets, times, counts, decayed, spans, events.start)
+
+    def at(self, things: Rows, moments: Times) -> Tally:
         """(b, w) what is known of `things` (b, w) at the `moments` (b,), events of then included.
 
         Of PAD nothing is known.
         """
         shape = things.shape
-        known = Known(
-            np.zeros((*shape, self.kinds), np.float32),
+        known = Tally(
+            np.zeros((*shape, self.counts.shape[1]), np.float32),
             np.zeros((*shape, len(self.spans)), np.float32),
             np.repeat(moments, shape[1]).reshape(shape),
-            np.full(shape, min(self.start, int(moments.min(initial=self.start)))),
+            np.repeat(np.minimum(moments, self.start), shape[1]).reshape(shape),
         )
         over_rows(
-            _until, len(things), *self._sorted, np.array(self.spans), things, moments,
-            known.counts, known.decayed, known.first, known.last,
+            _until, len(things), self.offsets, self.times, self.counts, self.decayed, self.spans,
+            things, moments, known.counts, known.decayed, known.first, known.last,
         )  # fmt: skip
         return known
-
-    @cached_property
-    def _sorted(self) -> tuple[Offsets, Times, Floats, Floats]:
-        """Offsets (n + 1,), and of each thing's events in order the times, and what was known."""
-        own = np.flatnonzero(self.things != PAD)
-        order = own[np.lexsort((self.times[own], self.things[own]))]
-        offsets = offsets_of(np.bincount(self.things[own], minlength=self.n))
-        times = self.times[order]
-        counts = np.zeros((len(order), self.kinds), np.float32)
-        decayed = np.zeros((len(order), len(self.spans)), np.float32)
-        _summed_up(offsets, times, self.codes[order], np.array(self.spans), counts, decayed)
-        return offsets, times, counts, decayed
 
 
 @njit(nogil=True, cache=True)
 def _summed_up(
     offsets: Array, times: Array, codes: Array, spans: Array, counts: Array, decayed: Array
 ) -> None:
-    """What was known with each event: sums that decay are told from those of the event before."""
+    """What was known with each event: sums that decay are told from those of the event before.
+
+    They run in 64 bits, for in 32 a sum of ones stops at 2 ** 24.
+    """
+    so_far, lately = np.zeros(counts.shape[1]), np.zeros(len(spans))
     for thing in range(len(offsets) - 1):
+        so_far[:], lately[:] = 0, 0
         for event in range(offsets[thing], offsets[thing + 1]):
             if event > offsets[thing]:
-                counts[event] = counts[event - 1]
                 for span in range(len(spans)):
-                    age = (times[event] - times[event - 1]) / spans[span]
-                    decayed[event, span] = decayed[event - 1, span] * np.exp(-age)
-            counts[event, codes[event]] += 1
-            decayed[event] += 1
+                    lately[span] *= np.exp(-(times[event] - times[event - 1]) / spans[span])
+            so_far[codes[event]] += 1
+            lately += 1
+            counts[event], decayed[event] = so_far, lately
 
 
 @njit(nogil=True, cache=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.features.arrays import DAY
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Clock, Interactions
 from recsys.settings import AUTO, EngineSettings, source_tables
@@ -47,7 +48,7 @@ class Traits:
             items=int((log.item_counts > 0).sum()),
             events=len(log),
             clock=log.clock,
-            days=float(np.ptp(log.times)) / 86_400e6 if clocked else 0.0,
+            days=float(np.ptp(log.times)) / DAY if clocked else 0.0,
             text=catalog.has_text or "text" in catalog.vectors,
             labels=bool(catalog.tags() or catalog.categories()),
             repeats=_repeats(log),

@@ -1,7 +1,8 @@
 """How an engine learns: sources on the past, the ranker on what followed, sources again on all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from recsys.learning import (
 )
 from recsys.parts import make_fusion, make_ranker, make_sources
 from recsys.policy import Policy
+from recsys.ranking.day_features import Told
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
-from recsys.ranking.pair_features import Knowledge
+from recsys.ranking.pair_features import Knowledge, feature_names
 from recsys.ranking.position_bias import PositionBias
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Older
@@ -51,6 +53,7 @@ class Fitting:
     progress: Progress = silent
     mixture: Mixture | None = None
     bias: PositionBias | None = None  # by which choices to learn from count
+    told: Told = field(default_factory=Told)  # by the times of the whole log, at every moment
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
@@ -58,22 +61,27 @@ class Fitting:
             from recsys.ranking.onnx_graph import check_packages
 
             check_packages()
-        mixture, said = self._mixture(log)
-        bias, of_places = self._bias(log)
-        return replace(self, mixture=mixture, bias=bias)._run(log, [*said, *of_places])
+        own, said = self._of(log)
+        return own._run(log, said)
 
     def lists(self, log: Interactions) -> TrainingLists:
         """What the ranker learns from."""
-        own = replace(self, mixture=self._mixture(log)[0], bias=self._bias(log)[0])
-        return own._training_lists(log)[0]
+        return self._of(log)[0]._training_lists(log)[0]
+
+    def _of(self, log: Interactions) -> tuple[Self, list[str]]:
+        """This fit with what is settled once for the whole log, and notes on it."""
+        own = replace(self, told=Told.of(log))
+        mixture, said = own._mixture(log)
+        bias, of_places = own._bias(log)
+        return replace(own, mixture=mixture, bias=bias), [*said, *of_places]
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         second, older, notes = self._second_stage(log)
         final, missing = self._learn(
             log, "fitting sources on everything", older if second.ranker else None
         )
-        if lacking := sorted(second.sources - {member.name for member in final.sources.members}):
-            without = f"no ranker: it reads {lacking}, left out above; lists are fused by rank"
+        if why := second.unfit(final):
+            without = f"no ranker: {why}; lists are fused by rank"
             return final, [*missing, *said, *notes, without]
         final = replace(final, ranker=second.ranker, leader=second.leader)
         return final, missing + said + notes
@@ -258,7 +266,7 @@ class Fitting:
             lambda _: self.progress(step, next(done) / len(sources.members)),
             older,
         )
-        knowledge = Knowledge.of(fitted.retrievers, log, self.catalog)
+        knowledge = Knowledge.of(fitted.retrievers, log, self.catalog, self.told)
         sources = replace(fitted, mixture=self.mixture)
         variants = shown_once(self.catalog, fitted.fusion)
         return Fitted(sources, knowledge, None, variants), notes
@@ -271,6 +279,15 @@ class _SecondStage:
     ranker: NeuralRanker | None = None
     leader: str | None = None
     sources: frozenset[str] = frozenset()  # that the ranker reads
+
+    def unfit(self, final: Fitted) -> str | None:
+        """Why the ranker can not read what was fitted on everything; None where it can."""
+        if lacking := sorted(self.sources - {member.name for member in final.sources.members}):
+            return f"it reads {lacking}, left out above"
+        if self.ranker is None or (names := feature_names(final.knowledge)) == self.ranker.names_:
+            return None
+        odd = sorted(set(names) ^ set(self.ranker.names_))
+        return f"features of everything are not those of the past; they differ in {odd}"
 
 
 def _compressed(ranker: NeuralRanker, lists: TrainingLists) -> list[str]:

@@ -12,6 +12,7 @@ from recsys.final import Final
 from recsys.fitted import Fitted, shown_once
 from recsys.parts import make_ranker, make_sources
 from recsys.policy import Policy
+from recsys.ranking.day_features import Told
 from recsys.ranking.pair_features import Knowledge
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Sources
@@ -81,7 +82,7 @@ class Learnt:
         sources = Sources(members, unfitted.fusion, mixture)
         for member in sources.members:
             member.retriever.load(folder / "sources" / member.name)
-        knowledge = Knowledge.of(sources.retrievers, log, catalog)
+        knowledge = Knowledge.of(sources.retrievers, log, catalog, Told.of(log))
         ranker = make_ranker(settings).load(folder / "ranker") if about["has_ranker"] else None
         variants = shown_once(catalog, sources.fusion)
         fitted = Fitted(sources, knowledge, ranker, variants, leader=about["leader"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
+from recsys.features.arrays import DAY, PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.interactions import Interactions
@@ -24,7 +24,6 @@ from recsys.final_settings import (
 )
 from recsys.policy import Policy
 
-_DAY = 86_400_000_000  # microseconds
 _ROUNDING = 1e-9  # of a share times k, so that .3 of 10 is 3
 
 
@@ -312,7 +311,7 @@ class _Reading:
         end = self.log.times.max(initial=0)
         first = np.full(len(self.log.items), end)
         np.minimum.at(first, self.log.item_rows, self.log.times)
-        lately: Mask = first >= end - rule.days * _DAY
+        lately: Mask = first >= end - rule.days * DAY
         return np.asarray(new | lately, np.bool_)
 
 

@@ -40,8 +40,9 @@ class _Events:
     session: Array  # (n,) position in `names`
     items: Rows  # (n,) PAD for an item that the engine does not know
     codes: Array  # (n,)
-    times: Times  # (n,)
+    times: Times  # (n,) the end of the log where no times are told
     weights: Floats  # (n,)
+    timed: bool  # are times told?
 
 
 def read_sessions(
@@ -50,7 +51,8 @@ def read_sessions(
     """Read sessions; unknown items are left out and counted, unknown events are a DataError.
 
     Times, weights and quantities count where the sessions bring those columns; without time or
-    order the events of a session count in the order of their rows, as if they happened now.
+    order the events of a session count in the order of their rows, as if they happened now; the
+    hour and the weekday of such a now say nothing.
     """
     if isinstance(sessions, pl.DataFrame):
         read = _of_table(sessions, columns, log, events)
@@ -69,6 +71,7 @@ def read_sessions(
         times=read.times[order],
         weights=read.weights[order],
         now=now,
+        timed=read.timed,
     )
     total = np.bincount(read.session, minlength=len(read.names))
     return ReadSessions(read.names, histories, _remarks(total - known, known))
@@ -100,6 +103,7 @@ def _of_lists(
         codes,
         np.full(len(items), log.times.max(initial=0), np.int64),
         weights_of(pl.DataFrame(), log.events, codes, events),
+        timed=False,
     )
 
 
@@ -110,7 +114,7 @@ def _of_table(
     if missing:
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
     names = table[columns.user].unique(maintain_order=True)
-    table = _in_order(_without_impressions(table, columns, events), columns, log)
+    table, timed = _in_order(_without_impressions(table, columns, events), columns, log)
     codes = _codes(table, columns, log, events)
     return _Events(
         names,
@@ -119,6 +123,7 @@ def _of_table(
         codes,
         table[_TIME].to_numpy(),
         weights_of(_amounts(table, columns), log.events, codes, events),
+        timed,
     )
 
 
@@ -133,18 +138,20 @@ def _without_impressions(
     return table.filter(~is_shown.fill_null(False))
 
 
-def _in_order(table: pl.DataFrame, columns: LogColumns, log: Interactions) -> pl.DataFrame:
-    """The rows by time or order, with their moments as the log counts them."""
+def _in_order(
+    table: pl.DataFrame, columns: LogColumns, log: Interactions
+) -> tuple[pl.DataFrame, bool]:
+    """The rows by time or order, with their moments as the log counts them; are any told?"""
     end = pl.lit(int(log.times.max(initial=0)))
     if columns.order in table.columns:
         table = table.sort(columns.order, maintain_order=True)
     if log.clock != "time" or columns.time not in table.columns or not len(table):
-        return table.with_columns(end.alias(_TIME))
+        return table.with_columns(end.alias(_TIME)), False
     moments = parse_times(table.lazy(), str(columns.time), columns.time_format)
     table = table.with_columns(moments.value.alias(_TIME))
     if table[_TIME].null_count():
         raise DataError(f"sessions hold {table[_TIME].null_count()} times that cannot be read")
-    return table.sort(_TIME, maintain_order=True)
+    return table.sort(_TIME, maintain_order=True), True
 
 
 def _amounts(table: pl.DataFrame, columns: LogColumns) -> pl.DataFrame:

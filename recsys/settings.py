@@ -263,20 +263,26 @@ def source_tables(settings: EngineSettings) -> dict[str, Table]:
 
 
 def _of_vectors(settings: EngineSettings) -> dict[str, Table]:
-    """A source for each column of vectors that no other reads: it gives likeness, no candidates."""
+    """A source for each column of vectors that no other reads: it gives likeness, no candidates.
+
+    Raises SettingsError where two of them would have one name.
+    """
     columns = () if settings.catalog is None else settings.catalog.vector
     given = {name: {**DEFAULT_SOURCES.get(name, {}), **t} for name, t in settings.sources.items()}
-    read = {table.get("vectors") for table in given.values() if table.get("kind") == "content"}
-    return {
-        f"vectors-{re.sub(r'[^A-Za-z0-9_-]', '-', column)}": {
-            "kind": "content",
-            "vectors": column,
-            "depth": 0,
-            "use": True,
-        }
-        for column in columns
-        if column not in read and column != "text"  # which the source "content" reads
-    }
+    every = {**DEFAULT_SOURCES, **given}.values()
+    read = [t.get("vectors", "text") for t in every if t.get("kind") == "content"]
+    tables: dict[str, Table] = {}
+    for column in columns:
+        if column in read:
+            continue
+        name = f"vectors-{re.sub(r'[^A-Za-z0-9_-]', '-', column)}"
+        if name in tables:
+            raise SettingsError(
+                f"columns of vectors need names that differ in letters, digits, - or _; got "
+                f"{tables[name]['vectors']!r} and {column!r}"
+            )
+        tables[name] = {"kind": "content", "vectors": column, "depth": 0, "use": True}
+    return tables
 
 
 def built(make: type[Built], values: Table, where: str, beside: Iterable[str] = ()) -> Built:

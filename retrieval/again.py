@@ -9,14 +9,14 @@ import numpy as np
 from numba import njit
 
 from recsys.features import npz
-from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.arrays import DAY, PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Clock, Interactions
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
-from recsys.retrieval.boards import DAY, category_codes
+from recsys.retrieval.boards import category_codes
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.topk import offer, unheap
 

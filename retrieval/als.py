@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys.features import npz, ragged
-from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
+from recsys.features.arrays import DAY, PAD, Array, Floats, Mask, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.device import check
 from recsys.features.errors import DataError, SettingsError
@@ -23,7 +23,6 @@ from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.index_settings import IndexSettings
 from recsys.retrieval.least_squares import Ridge, explained, solved
 
-_DAY = 86_400_000_000  # microseconds
 _MOST_HALVINGS = 30.0  # an event keeps a weight above 0 however old it is
 
 
@@ -207,7 +206,7 @@ class Als:
         if self.half_life is None:
             return histories
         age = histories.now[ragged.owners(histories.offsets)] - histories.times
-        halvings = np.clip(age / (self.half_life * _DAY), 0, _MOST_HALVINGS)
+        halvings = np.clip(age / (self.half_life * DAY), 0, _MOST_HALVINGS)
         faded = (histories.weights * 0.5**halvings).astype(np.float32)
         return replace(histories, weights=faded)
 

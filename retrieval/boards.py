@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from recsys.features import npz, ragged
-from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
+from recsys.features.arrays import DAY, PAD, Array, Floats, Offsets, Rows, Times
 from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
@@ -20,7 +20,6 @@ from recsys.retrieval.topk import first_k, offer, unheap
 By = Literal["everybody", "category", "weekday", "month"]
 """Whose worth it is: everybody's, that of people who like a category, or that of a season."""
 
-DAY = 86_400_000_000  # microseconds
 _LAST = 20  # newest events that say which categories a history is about
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from recsys.features import ragged
-from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.arrays import MINUTE, PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
@@ -22,7 +22,6 @@ from recsys.retrieval.sessions import check_gap, sessions_of
 from recsys.retrieval.topk import offer
 
 _VANISHING = 1e-30  # what adds so little to a float32 may leave it at 0, which is untouched
-_MINUTE = 60_000_000  # microseconds
 _LEAST_WEIGHT = 1e-20  # below it sums could underflow to 0, and nothing is offered for 0
 
 
@@ -133,7 +132,7 @@ class CoVisit:
         """By which power of 2 a pair counts less per microsecond between its ends."""
         if self.half_life is None or log.clock != "time":
             return 0.0
-        return 1 / (self.half_life * _MINUTE)
+        return 1 / (self.half_life * MINUTE)
 
 
 @njit(nogil=True, cache=True)

@@ -6,14 +6,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from recsys.features.arrays import Array, Floats, Rows
+from recsys.features.arrays import DAY, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.boards import (
-    DAY,
     Board,
     By,
     check_segments,

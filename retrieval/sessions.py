@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from recsys.features.arrays import Rows
+from recsys.features.arrays import MINUTE, Rows
 from recsys.features.errors import SettingsError
 from recsys.features.interactions import Interactions
-
-_MINUTE = 60_000_000  # microseconds
 
 
 def check_gap(minutes: float | None) -> None:
@@ -24,5 +22,5 @@ def sessions_of(log: Interactions, minutes: float | None) -> Rows:
     if minutes is None or log.clock != "time":
         return log.user_rows
     begins = np.ones(len(log), bool)
-    begins[1:] = (np.diff(log.user_rows) != 0) | (np.diff(log.times) > minutes * _MINUTE)
+    begins[1:] = (np.diff(log.user_rows) != 0) | (np.diff(log.times) > minutes * MINUTE)
     return (np.cumsum(begins) - 1).astype(np.int32)

@@ -8,13 +8,12 @@ import numpy as np
 
 from recsys.evaluation.certainty import Bootstrap, interval, per_user
 from recsys.features import ragged
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import DAY, PAD, Array, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.ranking.lists import Chosen
 
-_DAY = 86_400 * 10**6  # microseconds
 _SHOWN = 10  # categories that are slices of their own
 
 _LENGTHS = {
@@ -228,7 +227,7 @@ def _days(past: Interactions, histories: Histories, chosen: Chosen) -> Array:
     np.minimum.at(first, past.item_rows, past.times)
     now = histories.now[ragged.owners(chosen.offsets)]
     since = first[chosen.items]
-    return np.where(since <= now, (now - np.minimum(since, now)) // _DAY, PAD)
+    return np.where(since <= now, (now - np.minimum(since, now)) // DAY, PAD)
 
 
 def _by_category(catalog: Catalog, chosen: Chosen, shown: Rows) -> Slicing:

@@ -38,6 +38,7 @@ def test_histories_of_users_in_any_order(log):
 
 def test_now_is_one_moment_or_one_for_each(log):
     assert Histories.of(log, rows(0, 1), now=9).now.tolist() == [9, 9]
+    assert Histories.of(log, rows(0, 1), now=9).now.flags.writeable
     assert Histories.of(log, rows(0, 1), now=np.array([7, 8])).now.tolist() == [7, 8]
 
 
@@ -59,6 +60,7 @@ def test_a_user_without_events_has_an_empty_history(log):
 
 def test_anonymous_sessions():
     sessions = anonymous(rows(4, 5, 6), np.array([0, 1, 3]), now=9)
+    assert not sessions.timed
     assert sessions.users.tolist() == [PAD, PAD]
     assert sessions.last(2).tolist() == [[4, PAD], [6, 5]]
     assert sessions.now.tolist() == [9, 9]

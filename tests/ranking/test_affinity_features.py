@@ -54,7 +54,7 @@ def test_codes_are_matched_by_event_and_session(seed: int) -> None:
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in TAGS])])
     codes = np.array([tag for each in TAGS for tag in each], np.int32)
     recent = Recent.of(drawn.histories)
-    group = code_affinity("tag", (offsets, codes, 3), recent, drawn.items, EVENTS, True)
+    group = code_affinity("tag", (offsets, codes), recent, drawn.items, EVENTS, True)
     columns = written(group, drawn)
     for query, place in np.ndindex(drawn.items.shape):
         told = dict(zip(group[0], columns[query, place].tolist(), strict=True))

@@ -1,5 +1,6 @@
 """Hours and weekdays: what a clock tells of items, and what a clock of days must not."""
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from recsys.features.arrays import PAD
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
-from recsys.ranking.day_features import DayTimes, of_day
+from recsys.ranking.day_features import DayTimes, Told, of_day
 from tests.worlds import DAY, log_of
 
 HOUR = DAY // 24
@@ -31,7 +32,8 @@ def columns_of(times: DayTimes, histories: Histories, items: list[int]) -> dict[
 def test_items_are_told_by_the_part_of_the_day_of_the_newest_event() -> None:
     log_ = log_at(1 * HOUR, 9 * HOUR, 20 * HOUR)
     nobody = np.array([0], np.int32)
-    columns = columns_of(DayTimes.of(log_), Histories.of(log_, nobody, 30 * HOUR), [0, 1, 2, PAD])
+    times = DayTimes.of(log_, Told(hours=True))
+    columns = columns_of(times, Histories.of(log_, nobody, 30 * HOUR), [0, 1, 2, PAD])
     assert list(columns) == ["suits part of day"]
     share = 2 / 7  # of the evening in the log, an event more in each part
     expected = [log(20 / 21), log((1 + 20 * share) / 22 / share), 0, 0]
@@ -41,7 +43,7 @@ def test_items_are_told_by_the_part_of_the_day_of_the_newest_event() -> None:
 def test_weekdays_are_told_where_all_of_them_occur() -> None:
     log_ = log_at(*(day * DAY for day in range(7)))
     one = np.array([0], np.int32)
-    columns = columns_of(DayTimes.of(log_), Histories.of(log_, one), [0, 1])
+    columns = columns_of(DayTimes.of(log_, Told(weekdays=True)), Histories.of(log_, one), [0, 1])
     assert list(columns) == ["suits weekday"]
     share = 2 / 14
     expected = [log(20 / 21), log((1 + 20 * share) / 26 / share)]
@@ -58,4 +60,29 @@ def test_weekdays_are_told_where_all_of_them_occur() -> None:
     ],
 )
 def test_a_log_without_hours_does_not_pretend(log_: Interactions) -> None:
-    assert DayTimes.of(log_) == DayTimes(None, None)
+    assert Told.of(log_) == Told()
+    assert DayTimes.of(log_, Told()) == DayTimes(None, None)
+
+
+def test_of_events_at_no_time_that_is_told_nothing_is_said() -> None:
+    log_ = log_at(1 * HOUR, 9 * HOUR, 20 * HOUR)
+    histories = replace(Histories.of(log_, np.array([0], np.int32)), timed=False)
+    for each in (histories, histories.take(np.array([0]))):
+        columns = columns_of(DayTimes.of(log_, Told(hours=True)), each, [0, 1])
+        assert columns == {"suits part of day": [0, 0]}
+
+
+def test_a_log_tells_its_hours_and_its_weekdays() -> None:
+    assert Told.of(log_at(1 * HOUR, 9 * HOUR, 20 * HOUR)) == Told(hours=True)
+    assert Told.of(log_at(*(day * DAY for day in range(7)))) == Told(weekdays=True)
+
+
+def test_a_past_has_the_columns_of_the_whole() -> None:
+    """Even one that has none of the hours and days, and says nothing by them."""
+    whole = log_at(*(day * (DAY + HOUR) for day in range(7)))
+    past = whole.where(whole.times < 0)
+    columns = columns_of(
+        DayTimes.of(past, Told.of(whole)), Histories.of(past, np.array([0], np.int32)), [0, 1]
+    )
+    assert list(columns) == ["suits part of day", "suits weekday"]
+    assert np.array(list(columns.values())) == pytest.approx(0)

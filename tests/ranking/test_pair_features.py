@@ -12,7 +12,8 @@ from recsys.features.catalog import Catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
-from recsys.ranking.pair_features import Knowledge, families, pair_features
+from recsys.ranking.day_features import Told
+from recsys.ranking.pair_features import Knowledge, families, feature_names, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.als import Als
 from recsys.retrieval.candidates import Candidates
@@ -46,7 +47,7 @@ def covisit() -> CoVisit:
 
 def knowledge_of(log: Interactions, catalog: Catalog, *sources: Retriever) -> Knowledge:
     fitted = [source.fit(log, catalog) for source in sources]
-    return Knowledge.of(fitted, log, catalog)
+    return Knowledge.of(fitted, log, catalog, Told.of(log))
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,16 @@ def all_sources() -> tuple[Retriever, ...]:
     return Als(factors=8, device="cpu"), CoVisit(), Content(device="cpu"), Popular()
 
 
+def mixed(world: World) -> Histories:
+    """The histories as of the end, of each one's last event, and of before all, in turn."""
+    turn = np.arange(len(world.log.users)) % 3
+    past = world.log.where(turn[world.log.user_rows] < 2)
+    last = world.log.times[world.log.offsets[1:] - 1]
+    end, start = world.log.times.max(), world.log.times.min() - DAY
+    now = np.choose(turn, [np.full(len(turn), end), last, np.full(len(turn), start)])
+    return Histories.of(past, np.arange(len(turn), dtype=np.int32), now)
+
+
 @pytest.fixture(scope="module")
 def known(world: World) -> Knowledge:
     return knowledge_of(world.log, world.catalog, *all_sources())
@@ -234,20 +245,20 @@ def test_features_are_finite_and_0_behind_the_end(
     assert constant <= alike, "a feature says nothing"
 
 
+@pytest.mark.parametrize("as_of", ["end", "mixed"])
 def test_nothing_depends_on_the_rest_of_the_batch(
-    world: World,
-    known: Knowledge,
-    candidates: Candidates,
-    computed: tuple[Floats, tuple[str, ...]],
+    world: World, known: Knowledge, as_of: str
 ) -> None:
-    for query in range(0, len(world.histories), 7):
+    histories = world.histories if as_of == "end" else mixed(world)
+    candidates = candidates_of(known, replace(world, histories=histories))
+    together, names = pair_features(histories, candidates, known)
+    assert np.isfinite(together).all()
+    for query in range(0, len(histories), 7):
         one = np.array([query])
         width = int(candidates.filled[query].sum())
-        alone, names = pair_features(
-            world.histories.take(one), candidates.take(one).top(width), known
-        )
-        assert names == computed[1]
-        np.testing.assert_array_equal(alone[0], computed[0][query, :width])
+        alone, same = pair_features(histories.take(one), candidates.take(one).top(width), known)
+        assert same == names
+        np.testing.assert_array_equal(alone[0], together[query, :width])
 
 
 def test_the_order_of_candidates_moves_their_place_in_the_list_alone(
@@ -306,7 +317,7 @@ def test_every_feature_is_of_one_family(
     world: World, known: Knowledge, candidates: Candidates, computed: tuple[Floats, tuple[str, ...]]
 ) -> None:
     found = families(world.histories, candidates, known)
-    assert tuple(found) == computed[1]
+    assert tuple(found) == computed[1] == feature_names(known)
     sources = {f"source {source.name}" for source in known.sources}
     about = {"all sources together", "popularity and age", "the history", "had before"}
     about |= {"time of day"}

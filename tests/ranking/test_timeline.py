@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.features.arrays import PAD
-from recsys.ranking.timeline import Known, Timeline
+from recsys.ranking.timeline import Events, Tally, Timeline
 
 SPANS = (2.0, 50.0)
 
@@ -20,12 +20,12 @@ events = st.lists(
 )
 
 
-def timeline_of(of: list[Event]) -> Timeline:
+def events_of(of: list[Event]) -> Events:
     things, times, codes = (np.array([each[k] for each in of], np.int64) for k in range(3))
-    return Timeline(things.astype(np.int32), times, codes.astype(np.uint8), 3, 2, SPANS)
+    return Events(things.astype(np.int32), times, codes.astype(np.uint8), 3, 2, SPANS)
 
 
-def check(known: Known, place: tuple[int, ...], own: list[Event], moment: int) -> None:
+def check(known: Tally, place: tuple[int, ...], own: list[Event], moment: int) -> None:
     """What is known at a place rests on these events alone."""
     assert known.counts[place].tolist() == [sum(c == code for _, _, c in own) for code in (0, 1)]
     decayed = [sum(exp((time - moment) / span) for _, time, _ in own) for span in SPANS]
@@ -38,7 +38,7 @@ def check(known: Known, place: tuple[int, ...], own: list[Event], moment: int) -
 @given(events, st.integers(0, 40))
 def test_at_a_moment_only_what_has_happened_is_known(of: list[Event], moment: int) -> None:
     things = np.array([[2, PAD, 0, 1]], np.int32)
-    known = timeline_of(of).at(things, np.array([moment]))
+    known = Timeline.of(events_of(of)).at(things, np.array([moment]))
     for place, thing in enumerate(things[0]):
         own = [e for e in of if e[0] == thing != PAD and e[1] <= moment]
         check(known, (0, place), own, moment)
@@ -46,12 +46,32 @@ def test_at_a_moment_only_what_has_happened_is_known(of: list[Event], moment: in
             assert known.first[0, place] == moment
 
 
+def test_a_moment_hangs_on_no_other() -> None:
+    timeline = Timeline.of(events_of([(0, 5, 0), (1, 9, 1)]))
+    moments = np.array([2, 20, 7])
+    known = timeline.at(np.array([[0, 1, 2]] * 3, np.int32), moments)
+    assert known.last.tolist() == [[2, 2, 2], [5, 9, 5], [5, 5, 5]]
+    for row in range(3):
+        alone = timeline.at(np.array([[0, 1, 2]], np.int32), moments[[row]])
+        for name in ("counts", "decayed", "first", "last"):
+            np.testing.assert_array_equal(getattr(known, name)[row], getattr(alone, name)[0])
+
+
+def test_sums_do_not_drift() -> None:
+    n = 200_000
+    one, times = np.zeros(n, np.int32), np.arange(n) * 3
+    every = Events(one, times, one.astype(np.uint8), 1, 2, (1e3, 1e6))
+    known = Timeline.of(every).at(np.zeros((1, 1), np.int32), times[-1:])
+    expected = [np.exp((times - times[-1]) / span).sum() for span in (1e3, 1e6)]
+    assert known.decayed[0, 0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
 @given(events)
 def test_at_the_end_all_is_known(of: list[Event]) -> None:
-    timeline = timeline_of(of)
+    every = events_of(of)
+    known = every.at_end()
     for thing in range(3):
         own = [each for each in of if each[0] == thing]
-        check(timeline.at_end, (thing,), own, timeline.end)
+        check(known, (thing,), own, every.end)
         if not own:
-            assert timeline.at_end.first[thing] == timeline.end
-            assert timeline.at_end.last[thing] == timeline.start
+            assert (known.first[thing], known.last[thing]) == (every.end, every.start)

@@ -1,6 +1,7 @@
 """Past moments: who had a past, what was chosen next, and that the two never mix."""
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -25,9 +26,11 @@ from recsys.learning import (
     moments_of_last_items,
 )
 from recsys.policy import Policy
+from recsys.ranking.day_features import Told
 from recsys.retrieval.als import Als
 from recsys.retrieval.sources import Older, Sources, named
 from recsys.settings import EngineSettings
+from recsys.shop import CLOSING
 from tests.shops import ordered_settings, orders, quick_settings, small_shop
 
 DAY = 86_400
@@ -351,6 +354,38 @@ def test_a_ranker_whose_source_is_missing_at_serving_time_is_not_served(
     assert engine.learnt.fitted.ranker is None
     assert "source 'als' is left out: too much" in engine.notes
     assert "no ranker: it reads ['als'], left out above; lists are fused by rank" in engine.notes
+    assert len(engine.recommend(engine.users[:3], k=5)) == 15
+
+
+def in_a_week(events: pl.DataFrame) -> pl.DataFrame:
+    """The events of the small shop, whose 90 days are pressed into 7."""
+    opening = CLOSING - timedelta(days=90)
+    since = (pl.col("time") - opening).dt.total_microseconds() // 13
+    return events.with_columns(time=opening + since.cast(pl.Duration("us")))
+
+
+def test_a_log_of_seven_days_has_the_same_features_at_every_moment() -> None:
+    """Its pasts are shorter, and by themselves would tell no weekday."""
+    shop, training = small_shop(), {"least_positives": 20, "stretch": 0.2}
+    engine = Engine(quick_settings(training=training)).fit(in_a_week(shop.events), shop.items)
+    log, ranker = engine.learnt.log, engine.learnt.fitted.ranker
+    told = [Told.of(moment.past) for moment in moments_in_time(log, 2, 0.2)]
+    assert Told(hours=True) in told
+    assert Told.of(log) == Told(hours=True, weekdays=True)
+    assert ranker is not None
+    assert "suits weekday" in ranker.names_
+    assert len(engine.recommend(engine.users[:3], k=5)) == 15
+
+
+def test_a_ranker_whose_features_are_others_at_serving_time_is_not_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = small_shop()
+    monkeypatch.setattr("recsys.fitting.feature_names", lambda _: ("height",))
+    engine = Engine(quick_settings()).fit(shop.events, shop.items)
+    assert engine.learnt.fitted.ranker is None
+    differs = "no ranker: features of everything are not those of the past; they differ in ["
+    assert any(note.startswith(differs) and "'height'" in note for note in engine.notes)
     assert len(engine.recommend(engine.users[:3], k=5)) == 15
 
 

@@ -150,6 +150,15 @@ def test_a_stored_history_sent_as_a_session_is_the_same_history() -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(stored, name), name)
 
 
+def test_a_session_knows_if_its_times_are_told() -> None:
+    engine, events = fitted_engine(), small_shop().events.head(3)
+    settings, log = engine.settings, engine.learnt.log
+    item_lists = {"v": events["item_id"].to_list()}
+    for sent, timed in ((events, True), (events.drop("time"), False), (item_lists, False)):
+        found = read_sessions(sent, settings.interactions, log, settings.events)
+        assert found.histories.timed is timed
+
+
 def test_a_quantity_that_is_no_number_above_zero_is_an_error() -> None:
     columns = LogColumns(quantity="pieces")
     log = ordered_engine(CHOICES).learnt.log

@@ -104,6 +104,22 @@ def test_every_column_of_vectors_is_read_by_some_source() -> None:
     assert {each.name for each in make_sources(settings).members} == tables.keys()
 
 
+def test_vectors_of_text_that_the_content_source_leaves_are_read_by_another() -> None:
+    catalog = {"vector": ["image", "text"]}
+    content = {"content": {"vectors": "image"}}
+    tables = source_tables(EngineSettings.parse({"catalog": catalog, "sources": content}))
+    assert tables["vectors-text"]["vectors"] == "text"
+    assert "vectors-image" not in tables
+    more = {"more": {"kind": "content"}}
+    both = EngineSettings.parse({"catalog": catalog, "sources": content | more})
+    assert "vectors-text" not in source_tables(both)
+
+
+def test_columns_of_vectors_whose_sources_would_have_one_name_are_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"columns of vectors .* got 'a b' and 'a/b'"):
+        EngineSettings.parse({"catalog": {"vector": ["a b", "image", "a/b"]}})
+
+
 def test_a_source_of_ones_own_needs_no_depth() -> None:
     settings = EngineSettings.parse({"sources": {"more": {"kind": "als"}}})
     made = {member.name: member for member in make_sources(settings).members}
