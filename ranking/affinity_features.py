@@ -94,8 +94,8 @@ def _match_codes(
 ) -> None:  # fmt: skip
     width = 3 + kinds + has_clock
     for row in range(start, stop):
-        own_codes = _codes_of(recent[row], offsets, codes)
-        profile = np.zeros((len(own_codes), width), np.float32)
+        slots = _slots_for(recent[row], offsets)
+        profile = np.zeros((len(slots), width), np.float32)
         total, in_session = np.float32(0), np.float32(0)
         for age in range(recent.shape[1]):
             if recent[row, age] != PAD:
@@ -106,7 +106,9 @@ def _match_codes(
             if item == PAD:
                 break
             for code in codes[offsets[item] : offsets[item + 1]]:
-                own = profile[np.searchsorted(own_codes, code)]
+                slot = _slot_of(code, slots)
+                slots[slot] = code
+                own = profile[slot]
                 own[0] += weights[age] / total
                 if age == 0:
                     own[1] = 1
@@ -122,8 +124,8 @@ def _match_codes(
             size = np.float32(max(1, end - begin))
             columns[row, place] = 0
             for code in codes[begin:end]:
-                slot = np.searchsorted(own_codes, code)
-                if slot < len(own_codes) and own_codes[slot] == code:
+                slot = _slot_of(code, slots)
+                if slots[slot] == code:
                     for column in range(width):
                         columns[row, place, column] += profile[slot, column]
             for column in range(width):
@@ -131,18 +133,22 @@ def _match_codes(
 
 
 @njit(nogil=True, cache=True)
-def _codes_of(recent: Array, offsets: Array, codes: Array) -> Array:
-    """The distinct codes of the items up to the first PAD, ascending."""
-    size = 0
+def _slots_for(recent: Array, offsets: Array) -> Array:
+    """A hash table (2 ** n,) at most half full of the codes of the items up to the first PAD."""
+    most, size = 1, 2
     for item in recent:
         if item == PAD:
             break
-        size += offsets[item + 1] - offsets[item]
-    every, size = np.empty(size, codes.dtype), 0
-    for item in recent:
-        if item == PAD:
-            break
-        for code in codes[offsets[item] : offsets[item + 1]]:
-            every[size] = code
-            size += 1
-    return np.unique(every)
+        most += offsets[item + 1] - offsets[item]
+    while size < 2 * most:
+        size *= 2
+    return np.full(size, PAD, np.int32)
+
+
+@njit(nogil=True, cache=True)
+def _slot_of(code: int, slots: Array) -> int:
+    """Where a code stands, or the PAD where it would: the first free one from its own on."""
+    slot = code & (len(slots) - 1)
+    while slots[slot] != PAD and slots[slot] != code:
+        slot = (slot + 1) & (len(slots) - 1)
+    return slot

@@ -83,7 +83,8 @@ class ItemStatistics:
 
     def popularity(self, items: Rows, moments: Times) -> Floats:
         """(b, w) the first of the numbers alone, of statistics that are not brief."""
-        popularity, early = self.table[self._things(items), 0], self._early(moments)
+        popularity: Floats = self.table[self._things(items), 0]
+        early = self._early(moments)
         if len(early):
             known = self.past.at(self._things(items[early]), moments[early])
             popularity[early] = np.log1p(known.counts.sum(axis=-1))

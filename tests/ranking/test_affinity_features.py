@@ -48,11 +48,12 @@ def expected_of_tags(item: int, drawn: Eventful, query: int) -> dict[str, float]
     return told
 
 
-@given(st.integers(0, 2**32))
-def test_codes_are_matched_by_event_and_session(seed: int) -> None:
+@given(st.integers(0, 2**32), st.sampled_from([1, 64]))
+def test_codes_are_matched_by_event_and_session(seed: int, apart: int) -> None:
+    """Also codes that end in the same bits."""
     drawn = eventful(seed)
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in TAGS])])
-    codes = np.array([tag for each in TAGS for tag in each], np.int32)
+    codes = np.array([apart * tag for each in TAGS for tag in each], np.int32)
     recent = Recent.of(drawn.histories)
     group = code_affinity("tag", (offsets, codes), recent, drawn.items, EVENTS, True)
     columns = written(group, drawn)
