@@ -40,8 +40,9 @@ def windows(
     "last-item" holds out each user's last event, "time" all events from a cutoff on, "walk-forward"
     several stretches of time one after the other, each foretold from all before it. "given" takes
     the split as it comes. "fold-in" holds out users (Liang et al. 2018): nothing of them is learnt
-    from, a share of their events is their history and the rest is to be found. Raises DataError
-    where the log cannot be cut so.
+    from, a share of their events is their history and the rest is to be found. In these two each
+    user is asked at the time of their own last event, and items are as popular as they were then.
+    Raises DataError where the log cannot be cut so.
     """
     if settings.protocol == "given" and test is None:
         raise SettingsError("the protocol 'given' needs the other half: [evaluation.test] path")
