@@ -38,7 +38,7 @@ TUNED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "gowalla": {
         "graph-filter": {"factors": 1024, "ideal": 0.2, "sharpening": 2.5},
         "als": {"factors": 1024, "unobserved": 120.0, "regularization": 0.03, "iterations": 3},
-        "ease": {"regularization": 25.0, "neighbours": 100},  # of neighbourhoods, not exact
+        "ease": {"regularization": 50.0, "neighbours": 1000, "most_bytes": 8 << 30},
     }
 }
 """Per data set and kind of source the settings that validation chose.
@@ -52,7 +52,8 @@ _BLOCK = 1024  # users fused at once
 def main() -> None:
     options = _options()
     settings = EngineSettings.from_toml(CONFIGS / f"{options.data}.toml")
-    held, catalog = held_out(settings, options.data_dir)
+    split = held_out(settings, options.data_dir)
+    held, catalog = split.held, split.catalog
     if options.validate:
         held = _validation(held, catalog, settings)
     if options.users is not None:
