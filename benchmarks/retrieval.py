@@ -38,7 +38,7 @@ TUNED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "gowalla": {
         "graph-filter": {"factors": 1024, "ideal": 0.2, "sharpening": 2.5},
         "als": {"factors": 1024, "unobserved": 120.0, "regularization": 0.03, "iterations": 3},
-        "ease": {"regularization": 50.0, "neighbours": 1000, "most_bytes": 8 << 30},
+        "ease": {"regularization": 25.0, "neighbours": 100},  # of neighbourhoods, not exact
     }
 }
 """Per data set and kind of source the settings that validation chose.
