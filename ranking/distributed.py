@@ -14,7 +14,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed, multiprocessing
-from torch.multiprocessing.spawn import ProcessException, start_processes
+from torch.multiprocessing.spawn import (
+    ProcessException,
+    ProcessExitedException,
+    start_processes,
+)
 
 from recsys.features.arrays import Array
 from recsys.features.device import pick
@@ -124,6 +128,8 @@ def _spawn(
                     progress(share)
     except ProcessException as error:
         last = str(error).strip().splitlines()[-1]
+        if isinstance(error, ProcessExitedException):
+            last += "; a script that trains so must stand under `if __name__ == '__main__':`"
         raise TrainingError(f"a process that trains the ranker failed: {last}") from error
     finally:
         for process in running.processes:

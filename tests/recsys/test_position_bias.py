@@ -117,7 +117,8 @@ def test_the_trial_counts_as_the_lists_that_were_learnt_from() -> None:
     log, catalog = engine.read(seen_events(), small_shop().items)
     ranker = engine.fit(log, catalog).learnt.fitted.ranker
     assert ranker is not None
-    _, trial, _ = engine._fitting(log, engine.learnt.catalog, silent)[0]._training_lists(log)
+    fitting, *_ = engine._fitting(log, engine.learnt.catalog, silent)
+    _, trial, _ = fitting._of(log)[0]._training_lists(log)
     assert trial is not None
     tried = trial.held_out(ranker)
 
