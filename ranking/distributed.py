@@ -128,7 +128,7 @@ def _spawn(
                     progress(share)
     except ProcessException as error:
         last = str(error).strip().splitlines()[-1]
-        if isinstance(error, ProcessExitedException):
+        if isinstance(error, ProcessExitedException) and error.signal_name is None:
             last += "; a script that trains so must stand under `if __name__ == '__main__':`"
         raise TrainingError(f"a process that trains the ranker failed: {last}") from error
     finally:

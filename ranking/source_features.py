@@ -1,9 +1,11 @@
 """Features that sources give: scores, ranks and links, each against the best of the list."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.histories import Histories
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
@@ -33,28 +35,29 @@ def source_links(source: LinkingRetriever, recent: Rows, items: Rows) -> Group:
 
     `recent` (b, r) are the newest items of each history, newest first.
     """
-
-    def write(columns: Array) -> None:
-        links = source.links(recent[:, :RECENT], items)
-        over_rows(_links_in_list, len(items), links, _PLACES, columns)
-
-    name = source.name
-    names = [f"{name} from last", f"{name} from last, share of best"]
-    names += [f"{name} from {place} back" for place in range(2, _PLACES + 1)]
-    return group(f"source {name}", [*names, f"{name} strongest link"], write)
+    return _with_newest(source.name, ("from", "strongest link"), source.links, recent, items)
 
 
 def source_likeness(source: LikeningRetriever, recent: Rows, items: Rows) -> Group:
     """As `source_links`, of how alike the vectors of items are."""
+    words = "likeness to", "greatest likeness"
+    return _with_newest(source.name, words, source.likeness, recent, items)
+
+
+def _with_newest(
+    name: str, words: tuple[str, str], compared: Callable[[Rows, Rows], Floats], recent: Rows,
+    items: Rows,
+) -> Group:  # fmt: skip
+    """What `compared` says of the newest items and the candidates, as (b, w, l)."""
+    each, most = words
 
     def write(columns: Array) -> None:
-        alike = source.likeness(recent[:, :RECENT], items)
-        over_rows(_links_in_list, len(items), alike, _PLACES, columns)
+        values = compared(recent[:, :RECENT], items)
+        over_rows(_links_in_list, len(items), values, _PLACES, columns)
 
-    name = source.name
-    names = [f"{name} likeness to last", f"{name} likeness to last, share of best"]
-    names += [f"{name} likeness to {place} back" for place in range(2, _PLACES + 1)]
-    return group(f"source {name}", [*names, f"{name} greatest likeness"], write)
+    names = [f"{name} {each} last", f"{name} {each} last, share of best"]
+    names += [f"{name} {each} {place} back" for place in range(2, _PLACES + 1)]
+    return group(f"source {name}", [*names, f"{name} {most}"], write)
 
 
 def fused_rank(candidates: Candidates) -> Group:
