@@ -15,7 +15,7 @@ from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.device import check
 from recsys.features.errors import ArtifactError, DataError, MissingDependency, SettingsError
-from recsys.features.threads import cores, side_by_side
+from recsys.features.threads import cores, is_worker, side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.cells import Cells
 from recsys.retrieval.gpu import gpu_resources
@@ -55,6 +55,11 @@ class _Stored:
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.alive)) + len(self.tail)
+
+    def parts(self) -> list[tuple[Searcher, Mask]]:
+        """What is searched, each with what of it is alive."""
+        parts = [(self.base, self.alive), (Exact(self.tail), np.ones(len(self.tail), bool))]
+        return [part for part in parts if len(part[1])]
 
     def without(self, rows: Rows) -> _Stored:
         """The same, these rows forgotten."""
@@ -143,8 +148,7 @@ class VectorIndex:
         scores = np.full(items.shape, -np.inf, np.float32)
         if not len(queries) or k < 1:
             return items, scores
-        both = ((stored.base, stored.alive), (Exact(stored.tail), np.ones(len(stored.tail), bool)))
-        for searcher, alive in both:
+        for searcher, alive in stored.parts():
             part = _Part.of(searcher, allowed, alive)
             if part.left:
                 items, scores = _merged(items, scores, *part.search(queries, k))
@@ -246,8 +250,8 @@ class _Part:
         if len(queries) <= FEW:
             yield every, self.searcher.search(queries, width, self.allowed)
             return
-        size = max(_LEAST_BLOCK, -(-len(queries) // cores()))
-        size = min(size, self.searcher.block(width))
+        share = len(queries) if is_worker() else -(-len(queries) // cores())
+        size = min(max(_LEAST_BLOCK, share), self.searcher.block(width))
         blocks = [every[start : start + size] for start in range(0, len(every), size)]
 
         def answer(block: Array) -> tuple[Array, tuple[Rows, Floats]]:
