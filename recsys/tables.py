@@ -26,6 +26,9 @@ class Asked:
 
     def blocks(self, size: int) -> Iterator["Asked"]:
         """Who asks in order, `size` at a time."""
+        if len(self.ids) <= size:
+            yield self
+            return
         for start in range(0, len(self.ids), size):
             ids = self.ids[start : start + size]
             histories = self.histories.take(np.arange(start, start + len(ids)))
@@ -78,6 +81,8 @@ class Lists:
     @classmethod
     def joined(cls, parts: Sequence["Lists"]) -> "Lists":
         """The lists of several blocks as one."""
+        if len(parts) == 1:
+            return parts[0]
 
         def whole(name: str) -> Array:
             return np.concatenate([getattr(part, name) for part in parts])
