@@ -61,7 +61,8 @@ def sentences(
     _, first, place = np.unique(keys, return_index=True, return_inverse=True)
     different = zip(codes[first].tolist(), past[first].tolist(), strict=True)
     words = [_in_words(code, item, retrievers, titles) for code, item in different]
-    return pl.Series("reason", words, dtype=pl.String)[place]
+    said: pl.Series = pl.Series("reason", words, dtype=pl.String)[place]
+    return said
 
 
 def _in_words(
