@@ -106,7 +106,7 @@ def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array)
             columns[row, place, 2] = worths[int(better)]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _of_ranks(n: int) -> Array:
     """(n,) 1 / sqrt(1 + rank)"""
     worths = np.empty(n, np.float32)
