@@ -167,7 +167,7 @@ def _point(values: Array, last: Array, bias: Array, scores: Array) -> None:
         scores[o] = score
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _is_finite(bits: Array) -> bool:
     """Whether no float32 has all bits of its exponent set."""
     largest = np.int32(0)
@@ -176,7 +176,7 @@ def _is_finite(bits: Array) -> bool:
     return bool(largest != EXPONENT)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _activate(sums: Array, step: float, steps: Array, biases: Array, values: Array) -> None:
     """What leaves a layer, from its sums of int8 products."""
     for o in range(len(steps)):
@@ -184,7 +184,7 @@ def _activate(sums: Array, step: float, steps: Array, biases: Array, values: Arr
         values[o] = max(value, np.float32(0))
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _round(values: Array, n: int, peak: float, rounded: Array) -> float:
     """Round the first `n` of `values` to int8; returns what a step is worth."""
     most = np.float32(peak)

@@ -11,6 +11,7 @@ from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import QualityError, TrainingError
 from recsys.features.interactions import Interactions
+from recsys.features.spawning import end_if_importing
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
 from recsys.judging import judge
@@ -57,10 +58,13 @@ class Fitting:
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
-        if make_ranker(self.settings).compression == "onnx":
+        ranker = make_ranker(self.settings)
+        if ranker.compression == "onnx":
             from recsys.ranking.onnx_graph import check_packages
 
             check_packages()
+        if ranker.processes > 1:
+            end_if_importing()
         own, said = self._of(log)
         return own._run(log, said)
 

@@ -108,7 +108,7 @@ def _point(
         out[row] = read[n - 1]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _norm(x: Array, begin: int, end: int, out: Array) -> None:
     """Each row moved and scaled to mean 0 and variance 1."""
     width = np.float32(x.shape[1])
@@ -123,7 +123,7 @@ def _norm(x: Array, begin: int, end: int, out: Array) -> None:
             out[i, c] = (x[i, c] - mean) * scale
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None:
     """out[i] = x[i] @ matrix, four inputs at a time, so that an output is touched less often."""
     size, width = matrix.shape
@@ -141,7 +141,7 @@ def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None
                 )
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, read: Array) -> None:
     """What each event reads of those up to itself; `told` holds keys, then values."""
     heads, width = nearness.shape[0], asked.shape[1]
@@ -169,7 +169,7 @@ def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, re
                     read[i, c] += share * told[j, width + c]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _gate(gated: Array, begin: int, end: int, out: Array) -> None:
     """silu(gates) * values, (l, 4 d) -> (l, 2 d)"""
     half = gated.shape[1] // 2
@@ -179,7 +179,7 @@ def _gate(gated: Array, begin: int, end: int, out: Array) -> None:
             out[i, c] = gate / (np.float32(1) + np.exp(-gate)) * gated[i, half + c]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _add(x: Array, other: Array, begin: int, end: int) -> None:
     for i in range(begin, end):
         for c in range(x.shape[1]):
