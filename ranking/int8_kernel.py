@@ -151,13 +151,13 @@ def score_int8(
                 scores[row + r] = np.nan
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _standardise(features: Array, mean: Array, scale: Array, values: Array) -> None:
     for k in range(len(features)):
         values[k] = (features[k] - mean[k]) * scale[k]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _point(values: Array, last: Array, bias: Array, scores: Array) -> None:
     """The last layer, of weights (outputs, inputs) that are not rounded."""
     for o in range(len(last)):
