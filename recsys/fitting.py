@@ -77,14 +77,24 @@ class Fitting:
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         second, older, notes = self._second_stage(log)
-        final, missing = self._learn(
-            log, "fitting sources on everything", older if second.ranker else None
-        )
+        if second.kept is not None:
+            final, missing = self._kept(second.kept, log)
+        else:
+            final, missing = self._learn(
+                log, "fitting sources on everything", older if second.ranker else None
+            )
         if why := second.unfit(final):
             without = f"no ranker: {why}; lists are fused by rank"
             return final, [*missing, *said, *notes, without]
         final = replace(final, ranker=second.ranker, leader=second.leader)
         return final, missing + said + notes
+
+    def _kept(self, fitted: Fitted, log: Interactions) -> tuple[Fitted, list[str]]:
+        """Sources of the newest moment to serve by; all else is as of everything."""
+        sources = fitted.sources
+        knowledge = Knowledge.of(sources.retrievers, log, self.catalog, self.told)
+        said = "training.refit is off: the sources do not know what came after the newest moment"
+        return replace(fitted, knowledge=knowledge), [*sources.notes, said]
 
     def _second_stage(self, log: Interactions) -> tuple["_SecondStage", Older | None, list[str]]:
         """A ranker that was tried, what the sources it learnt from leave, and notes on both."""
@@ -105,7 +115,8 @@ class Fitting:
         calibrated = calibrate(ranker, tried, self.settings)
         verdict = judge(ranker, tried, self.settings, self.bias)
         read = frozenset(member.name for member in trial.fitted.sources.members)
-        second = _SecondStage(ranker, verdict.leader, read)
+        kept = None if self.settings.training.refit else trial.fitted
+        second = _SecondStage(ranker, verdict.leader, read, kept)
         return second, older, [*notes, verdict.note, *calibrated]
 
     def _bias(self, log: Interactions) -> tuple[PositionBias | None, list[str]]:
@@ -279,6 +290,7 @@ class _SecondStage:
     ranker: NeuralRanker | None = None
     leader: str | None = None
     sources: frozenset[str] = frozenset()  # that the ranker reads
+    kept: Fitted | None = None  # what it learnt from, where that is to serve
 
     def unfit(self, final: Fitted) -> str | None:
         """Why the ranker can not read what was fitted on everything; None where it can."""
