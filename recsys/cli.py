@@ -231,6 +231,7 @@ def evaluate(
         )
         result = runs.as_dict(settings.name)
         run.epochs(result["curves"])
+        run.table("positives", runs.positives)
         run.finish(result)
     _show_evaluation(output, result)
     output.say(*_run_lines(run))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys.cli import Exit, main
@@ -405,6 +406,8 @@ def test_an_evaluation_of_the_command_line_is_kept(
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     assert [(line["run"], line["epoch"]) for line in lines] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert "two-stage/ndcg@10" in read(folder, "metrics.json")
+    marks = pl.read_parquet(folder / "positives.parquet")
+    assert len(marks) == read(folder, "evaluation.json")["runs"][0]["protocol"]["positives"]
     settings = EngineSettings.parse(read(folder, "settings.json"))
     assert settings.tracking.folder == tmp_path / "kept"
 
