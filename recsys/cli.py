@@ -364,7 +364,7 @@ def explain(
     output.say(*explanation_lines(found))
     for words, table in explained_items(found):
         output.show(table)
-        output.say(*words)
+        output.tell(*words)
     output.write({"k": k, **found.as_dict()})
 
 

@@ -173,7 +173,9 @@ def test_explain_tells_sources_events_and_features(run: Any, engine_folder: Path
     assert [each["item_id"] for each in told.json["items"]] == [each["item_id"] for each in items]
     assert "u00000" in told.err
     assert "mean candidate" in told.err
-    assert told.json["items"][0]["words"] in told.err
+    assert told.json["items"][0]["words"] in " ".join(told.err.split())
+    assert max(map(len, told.err.splitlines())) <= 120
+    assert " other event" in told.err
 
     asked = ["--items", items[1]["item_id"], "--model", engine_folder]
     session = run("explain", "--session", items[0]["item_id"], *asked)
@@ -251,7 +253,7 @@ def test_evaluate_of_several_seeds_shows_means(run: Any, shop_folder: Path, tmp_
     config = ["evaluate", shop_folder / "shop.toml", "--data-dir", shop_folder]
     ran = run(*config, "--seeds", "0,1", "--json", tmp_path / "runs.json")
     assert ran.code == Exit.OK
-    assert ran.err == ""
+    assert "Recall" not in ran.err
     result = json.loads((tmp_path / "runs.json").read_text())
     assert result["protocol"]["seed"] == [0, 1]
     assert [each["protocol"]["seed"] for each in result["runs"]] == [0, 1]
