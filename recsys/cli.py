@@ -262,16 +262,24 @@ def tune(
         lists = lists_of_the_past(engine, log, catalog, flags.data_dir, progress)
         found = search(lists, settings, minutes, trials, progress)
     write_whole(out, as_toml(found.settings(settings)))
-    output.say(
-        f"NDCG@10 {found.ndcg:.4f} on lists that no trial learnt from, {found.ndcg_before:.4f} "
-        f"before; {counted(len(found.trials), 'trial')}; the best settings are in {out}"
-    )
+    tried = counted(len(found.trials), "trial")
+    if found.is_better:
+        output.say(
+            f"NDCG@10 {found.ndcg:.4f} on lists that no trial learnt from, {found.ndcg_before:.4f} "
+            f"before; {tried}; the best settings are in {out}"
+        )
+    else:
+        output.say(
+            f"nothing better than the present settings was found in {tried}: they reach NDCG@10 "
+            f"{found.ndcg_before:.4f} on lists that no trial learnt from, and are in {out}"
+        )
     output.write(
         {
             "settings": str(out),
             "ranker": found.ranker,
             "ndcg@10": found.ndcg,
             "ndcg@10_before": found.ndcg_before,
+            "is_better": found.is_better,
             "trials": found.trials,
         }
     )

@@ -370,8 +370,12 @@ def test_tune_writes_settings_that_fit_takes(run: Any, shop_folder: Path, tmp_pa
     ran = run("tune", *given, "--minutes", 5, "--trials", 2, "--json", "-")
     assert ran.code == Exit.OK
     assert [trial["number"] for trial in ran.json["trials"]] == [1, 2]
-    assert "2 trials; the best settings are in" in ran.err
+    best = max(trial["ndcg"] for trial in ran.json["trials"])
+    assert ran.json["is_better"] == (best > ran.json["ndcg@10_before"])
+    assert "2 trials" in ran.err
     fitted = run("fit", out, "--data-dir", shop_folder, "--out", tmp_path / "engine", "--no-run")
     assert fitted.code == Exit.OK
+    same = run("tune", *given, "--minutes", 5, "--trials", 1)
+    assert "nothing better than the present settings was found in 1 trial: " in same.out
     missing = run("tune", *given[:-1], tmp_path / "none" / "tuned.toml")
     assert missing.code == Exit.USAGE
