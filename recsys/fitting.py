@@ -249,7 +249,7 @@ class Fitting:
         candidates, failed = fitted.candidates(block.histories, allowed)
         if failed:
             raise TrainingError(f"sources failed while lists to learn from were made: {failed}")
-        labels = chosen.counting(self.bias).labels(candidates)
+        labels = chosen.weighed(self.bias).labels(candidates)
         hit = np.flatnonzero((labels > 0).any(axis=1))
         weights = None
         if self.bias is not None:
