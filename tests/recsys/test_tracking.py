@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.cli import Exit, main
+from recsys.cli import main
 from recsys.engine import Engine
+from recsys.exits import Exit
 from recsys.features.errors import DataError, MissingDependency, SettingsError
 from recsys.fingerprint import of_log
 from recsys.run_folder import RunFolder, new_folder, plain
