@@ -64,12 +64,15 @@ def _on(name: str, module: str, sets: Iterable[str], *further: str, **about: Any
     ]
 
 
+_SEEDS = ("--seeds", "0", "1", "2")
+
 STEPS = (
     *_on("peers", "benchmarks.comparison", CONTESTS, own_fresh=True),
     *_on("quality", "benchmarks.quality", SETS),
-    *_on("seeds", "benchmarks.quality", SEVERAL, "--seeds", "0", "1", "2", of_all=False),
+    *_on("seeds", "benchmarks.quality", SEVERAL, *_SEEDS, of_all=False),
     *_on("refit", "benchmarks.refit", refit.SETS),
-    Step("refit", "benchmarks.refit", "refit-shop.json", ("--data", refit.SHOP)),
+    *_on("refit", "benchmarks.refit", refit.SEVERAL, *_SEEDS),
+    Step("refit", "benchmarks.refit", "refit-shop.json", ("--data", refit.SHOP, *_SEEDS)),
     Step(
         "speed",
         "benchmarks.speed",

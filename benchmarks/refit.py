@@ -45,7 +45,9 @@ from recsys.fitted import FUSED, TWO_STAGE
 from recsys.settings import EngineSettings
 from recsys.shop import make_shop
 
-SHOP, SETS = "shop", ("amazon-beauty", "ml-100k")
+SHOP, SETS, SEVERAL = "shop", ("amazon-beauty",), ("ml-100k",)
+"""Learnt from with the seed of their file, and with several."""
+
 REFITTED, KEPT = "refitted", "as learnt from"
 ADDED = "what the ranker adds"
 SYSTEMS = (TWO_STAGE, FUSED, ADDED)
@@ -175,7 +177,7 @@ def _data(options: argparse.Namespace) -> tuple[EngineSettings, Interactions, Ca
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", choices=(SHOP, *SETS), required=True)
+    parser.add_argument("--data", choices=(SHOP, *SETS, *SEVERAL), required=True)
     parser.add_argument("--data-dir", type=Path, help="the folder of the public data sets")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=(), help="by default that of its file"
