@@ -11,6 +11,9 @@ from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever, links_items
 from recsys.retrieval.sources import PASSING
 
+HAD_BEFORE = "had before"
+"""The reason for an item that is offered most for what the user did with it."""
+
 _LOOKED_AT = 20  # newest items of a history that a reason may name
 
 _NAMED, _PLAIN, _AGAIN, _MANNERS = 0, 1, 2, 3
@@ -55,7 +58,7 @@ def sentences(
     before, after = [], []
     for retriever in retrievers:
         head, _, tail = retriever.reason.partition("{item}")
-        before += [head, retriever.reason.format(item="earlier choices"), "seen before"]
+        before += [head, retriever.reason.format(item="earlier choices"), HAD_BEFORE]
         after += [tail, "", ""]
     named = past != PAD
     parts = pl.DataFrame(
