@@ -1,7 +1,7 @@
 """Measure, and keep what was measured in benchmarks/results/.
 
-    python -m benchmarks all|readme|peers|quality|seeds|speed|als|compression|embed|index|growth|
-        scoring|reading|memory
+    python -m benchmarks all|readme|peers|quality|seeds|refit|speed|als|compression|embed|index|
+        growth|scoring|reading|memory
         [--data-dir ../shared/data] [--results DIR] [--keep | --fresh]
 
 Each step is a process of its own that leaves one file. A step whose file was made by this code and
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import refit
 from benchmarks.comparison import CONTESTS
 from benchmarks.measure import write_results
 from benchmarks.quality import SETS, SEVERAL
@@ -63,10 +64,15 @@ def _on(name: str, module: str, sets: Iterable[str], *further: str, **about: Any
     ]
 
 
+_SEEDS = ("--seeds", "0", "1", "2")
+
 STEPS = (
     *_on("peers", "benchmarks.comparison", CONTESTS, own_fresh=True),
     *_on("quality", "benchmarks.quality", SETS),
-    *_on("seeds", "benchmarks.quality", SEVERAL, "--seeds", "0", "1", "2", of_all=False),
+    *_on("seeds", "benchmarks.quality", SEVERAL, *_SEEDS, of_all=False),
+    *_on("refit", "benchmarks.refit", refit.SETS),
+    *_on("refit", "benchmarks.refit", refit.SEVERAL, *_SEEDS),
+    Step("refit", "benchmarks.refit", "refit-shop.json", ("--data", refit.SHOP, *_SEEDS)),
     Step(
         "speed",
         "benchmarks.speed",

@@ -74,6 +74,13 @@ def seeds(results: list[Results]) -> str:
     return markdown([*head, "the ranker adds"], map(_seeds_row, results))
 
 
+def refit(results: list[Results]) -> str:
+    """The same ranker with and without the refit of its sources, and the difference."""
+    head = ["data", "NDCG@k of", "sources fitted on everything", "sources it learnt from"]
+    rows = (row for each in results for row in _refit_rows(each))
+    return markdown([*head, "difference", "95 % interval"], rows)
+
+
 def peers(results: list[Results]) -> str:
     """Every system on the same split, and how far it is from what is published of it."""
     head = ["data", "system", "Recall@k", "NDCG@k", "fit", "users/s", "peak", "published"]
@@ -202,6 +209,13 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
         "(`python -m benchmarks seeds`):",
         seeds,
     ),
+    "refit": (
+        "refit",
+        "One ranker on the sources as they serve, fitted on everything, and on those of the newest "
+        "moment that it learnt from (`python -m benchmarks refit`); what the ranker adds is the "
+        "two-stage order less the fused one:",
+        refit,
+    ),
     "peers": (
         "peers",
         "Every system through the same split and the same metrics. Recall@k is HR@k where one item "
@@ -294,6 +308,25 @@ def _seeds_row(result: Results) -> list[str]:
         f"{best} {share(of_best)}",
         f"{two_stage[ndcg] / of_best - 1:+.1%}",
     ]
+
+
+def _refit_rows(result: Results) -> Iterator[list[str]]:
+    about = f"{result['data']}, {_protocol(result['protocol'])}, k = {result['protocol']['k']}"
+    for system, each in result["systems"].items():
+        low, high = each["gap"]["interval"]
+        yield [
+            about,
+            system,
+            share(each["refitted"]),
+            share(each["as learnt from"]),
+            _signed(each["gap"]["difference"]),
+            f"{_signed(low)} to {_signed(high)}",
+        ]
+
+
+def _signed(value: float) -> str:
+    """A difference of figures between 0 and 1, as `share` writes them: +.0041"""
+    return f"{'-' if value < 0 else '+'}{share(abs(value))}"
 
 
 def _best_source(systems: Results, ndcg: str) -> tuple[str, float]:

@@ -60,7 +60,10 @@ class Interactions:
         return np.bincount(self.item_rows, minlength=len(self.items))
 
     def where(self, kept: Mask) -> "Interactions":
-        """The events that `kept` (n,) marks; the vocabularies, and so all rows, stay."""
+        """The events that `kept` (n,) marks; the vocabularies, and so all rows, stay.
+
+        Of the impressions those stay that were over at the newest of these events.
+        """
         return replace(
             self,
             user_rows=self.user_rows[kept],
@@ -69,7 +72,15 @@ class Interactions:
             times=self.times[kept],
             weights=self.weights[kept],
             positions=None if self.positions is None else self.positions[kept],
+            shown=self._shown_before(self.times[kept]),
         )
+
+    def _shown_before(self, times: Times) -> Shown | None:
+        """The impressions that are known at the newest of some of our times (m,)."""
+        if self.shown is None or self.clock != "time" or not len(self):
+            return self.shown
+        newest = times.max(initial=np.iinfo(np.int64).min)
+        return self.shown if newest == self.times.max() else self.shown.split_at(int(newest))[0]
 
     def split_at(self, cutoff: int) -> tuple["Interactions", "Interactions"]:
         """(events before `cutoff`, events at or after it), with the impressions of these times."""

@@ -7,7 +7,6 @@ from polars.exceptions import PolarsError
 
 from recsys.features.arrays import Mask
 from recsys.features.errors import DataError
-from recsys.features.settings import nearest
 
 Predicate = pl.Expr | str
 """Such as `pl.col("price") < 20`, or "price < 20 AND category = 'toys'"."""
@@ -58,8 +57,8 @@ def _check_columns(named: Sequence[str], known: Sequence[str]) -> None:
     for name in named:
         if name not in known:
             raise DataError(
-                f"a condition names the column {name!r}, which the catalogue does not have; "
-                f"{nearest(name, known)}"
+                f"a condition names the column {name!r}, which the settings of the catalogue do "
+                f"not declare; declared are {', '.join(sorted(known))}"
             )
 
 

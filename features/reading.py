@@ -130,9 +130,9 @@ def _read_clock(
 
 
 def _place(column: pl.Expr) -> pl.Expr:
-    """UInt16: 0 where nothing is said, null where it is no whole number from 1."""
+    """UInt16: 0 where nothing is said (also NaN), null where it is no whole number from 1."""
     place = column.cast(pl.Float64, strict=False)
-    silent = column.cast(pl.String).fill_null("") == ""
+    silent = (column.cast(pl.String).fill_null("") == "") | place.is_nan().fill_null(False)
     is_place = place.is_between(1, _MOST_PLACES) & (place == place.floor())
     return pl.when(silent).then(0).when(is_place).then(place).cast(pl.UInt16, strict=False)
 

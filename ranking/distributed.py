@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from torch.multiprocessing.spawn import (
 from recsys.features.arrays import Array
 from recsys.features.device import pick
 from recsys.features.errors import SettingsError, TrainingError
+from recsys.features.spawning import GUARD
 from recsys.ranking.lists import TrainingLists
 
 if TYPE_CHECKING:
@@ -127,10 +129,8 @@ def _spawn(
                 if progress:
                     progress(share)
     except ProcessException as error:
-        last = str(error).strip().splitlines()[-1]
-        if isinstance(error, ProcessExitedException) and error.signal_name is None:
-            last += "; a script that trains so must stand under `if __name__ == '__main__':`"
-        raise TrainingError(f"a process that trains the ranker failed: {last}") from error
+        why = _reasons(folder, running.processes) or _ending(error)
+        raise TrainingError(f"a process that trains the ranker failed: {why}") from error
     finally:
         for process in running.processes:
             if process.is_alive():
@@ -138,8 +138,33 @@ def _spawn(
             process.join()  # or it might write into a folder that is being removed
 
 
+def _reasons(folder: Path, processes: list[Any]) -> str:
+    """What processes failed of: of one that ends, others only say that its connection is closed."""
+    said = [path.read_text() for path in sorted(folder.glob("failed-*.txt"))]
+    for rank, process in enumerate(processes):
+        if process.exitcode < 0 and process.exitcode != -signal.SIGTERM:  # which ends the others
+            said.append(f"{signal.Signals(-process.exitcode).name} ended process {rank}")
+    return "; ".join(dict.fromkeys(said))
+
+
+def _ending(error: ProcessException) -> str:
+    """How a process ended that said nothing."""
+    last = str(error).strip().splitlines()[-1]
+    by_itself = isinstance(error, ProcessExitedException) and error.signal_name is None
+    return f"{last}; {GUARD}" if by_itself else last
+
+
 def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
-    """One of the processes; the first writes what all have learnt."""
+    """One of the processes; leaves a file with why where it fails."""
+    try:
+        _train_share(rank, folder, settings, done)
+    except Exception as error:
+        (folder / f"failed-{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _train_share(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
+    """What one of the processes does; the first writes what all have learnt."""
     from recsys.ranking.training import train
 
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")

@@ -57,7 +57,7 @@ def relevance(logits: Floats) -> Floats:
     return np.asarray(np.where(known, scaled, -np.inf), np.float32)
 
 
-def cosines(vectors: Floats, items: Rows) -> Floats:
+def pairwise_cosines(vectors: Floats, items: Rows) -> Floats:
     """(b, p, p) of the items (b, p) with each other, 0 where one has no vector (items, d)."""
     own = np.where((items == PAD)[:, :, None], np.float32(0), vectors[items])
     lengths = np.sqrt(np.einsum("bpd,bpd->bp", own, own))

@@ -113,7 +113,8 @@ class Int8Scorer:
         last = np.pad(self.last, [(0, 0), (0, filled[-1] - self.last.shape[1])])
         return (
             self.mean, self.scale, self.peaks, np.array(filled), _flat(weights, np.int16),
-            steps, biases, last, self.last_bias,
+            np.concatenate([np.zeros((0, 2), int), *map(_spans, weights)]), steps, biases, last,
+            self.last_bias,
         )  # fmt: skip
 
 
@@ -140,6 +141,16 @@ def _paired(matrix: Array, inputs: int, outputs: int) -> Array:
     missing = [(0, inputs + inputs % 2 - rows), (0, outputs - columns)]
     full = np.pad(matrix, missing).astype(np.int16)
     return full.reshape(-1, 2, outputs).transpose(0, 2, 1)
+
+
+def _spans(weights: Array) -> Array:
+    """(groups of AT_ONCE outputs, 2) the pairs of inputs that any of a group reads, from and to."""
+    from recsys.ranking.int8_kernel import AT_ONCE
+
+    pairs, outputs, _ = weights.shape
+    read = (weights.reshape(pairs, outputs // AT_ONCE, -1) != 0).any(axis=2)  # (pairs, groups)
+    begin, end = read.argmax(axis=0), pairs - read[::-1].argmax(axis=0)
+    return np.where(read.any(axis=0), [begin, end], 0).T
 
 
 def _unflat(weights: Array, widths: Array) -> list[Array]:

@@ -29,7 +29,7 @@ class Chosen:
         offsets, flat = ragged.gather(self.offsets, queries)
         return self._at(offsets, flat)
 
-    def counting(self, bias: PositionBias | None) -> "Chosen":
+    def weighed(self, bias: PositionBias | None) -> "Chosen":
         """The same, where each choice counts for the looks that its place gets."""
         if bias is None or self.positions is None:
             return self
@@ -39,7 +39,7 @@ class Chosen:
         """(b,) by what factor each query's choices together count for more than without `bias`."""
         owner, queries = ragged.owners(self.offsets), len(self.offsets) - 1
         plain = np.bincount(owner, self.weights, queries)
-        counted = np.bincount(owner, self.counting(bias).weights, queries)
+        counted = np.bincount(owner, self.weighed(bias).weights, queries)
         none = np.ones(queries)
         return np.divide(counted, plain, out=none, where=plain > 0).astype(np.float32)
 

@@ -31,7 +31,7 @@ def repeats(
     names += [f"times in history by {event}" for event in events[1:]]
     if has_clock:
         names += ["nearness in days", "times in session"]
-    return group("had before", names, write)
+    return group("how often it was had", names, write)
 
 
 @njit(nogil=True, cache=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from recsys.features.errors import ArtifactError
 
-FORMAT = 3
+FORMAT = 4
 """The number of the layout; a reader of another number refuses."""
 
 _MANIFEST = "manifest.json"

@@ -4,21 +4,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from recsys import __version__
-from recsys.features.errors import (
-    ArtifactError,
-    DataError,
-    MissingDependency,
-    RecsysError,
-    SettingsError,
-    TrainingError,
-)
+from recsys import __version__, given
+from recsys.exits import EXITS, Exit, exit_code
+from recsys.features.errors import DataError, RecsysError, SettingsError
 from recsys.flags import Flags, flagged, settings_of
 from recsys.printing import (
     Output,
@@ -44,29 +37,6 @@ if TYPE_CHECKING:
     from recsys.features.interactions import Interactions
     from recsys.tracking import Run
 
-
-class Exit(IntEnum):
-    """What the exit code of a command says."""
-
-    OK = 0
-    UNEXPECTED = 1
-    USAGE = 2
-    DATA = 3
-    ARTIFACT = 4
-    MISSING = 5
-    TRAINING = 6
-
-
-EXITS: dict[Exit, tuple[type[RecsysError] | None, str]] = {
-    Exit.OK: (None, "done"),
-    Exit.UNEXPECTED: (None, "a fault of the program; the traceback says where"),
-    Exit.USAGE: (SettingsError, "a flag or a setting is wrong"),
-    Exit.DATA: (DataError, "the log, the catalogue or a request cannot be used"),
-    Exit.ARTIFACT: (ArtifactError, "a saved folder is damaged, or is something else"),
-    Exit.MISSING: (MissingDependency, "a package is missing; the message says which"),
-    Exit.TRAINING: (TrainingError, "training cannot go on"),
-}
-"""Each exit code, the error it stands for, and what it says. The one place that tells."""
 
 app = typer.Typer(
     help="A two-stage recommender engine for e-commerce.",
@@ -97,14 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print("; ".join([f"recsys: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         sys.exit(exit_code(error))
     sys.exit(Exit.OK)
-
-
-def exit_code(error: RecsysError) -> Exit:
-    """The exit code that stands for an error."""
-    for code, (kind, _) in EXITS.items():
-        if kind is not None and isinstance(error, kind):
-            return code
-    return Exit.UNEXPECTED
 
 
 def _print_version(wanted: bool) -> None:
@@ -215,7 +177,7 @@ def evaluate(
     """Learn from the past, and score each source, the fused and the two-stage list on the rest."""
     output = Output(flags.json)
     settings = settings_of(flags, protocol=protocol, k=k, share=share, date=date)
-    chosen = _seeds(seeds)
+    chosen = given.seeds(seeds)
     from recsys.evaluation.seeds import run_seeds
     from recsys.tracking import tracked
 
@@ -231,6 +193,7 @@ def evaluate(
         )
         result = runs.as_dict(settings.name)
         run.epochs(result["curves"])
+        run.table("positives", runs.positives)
         run.finish(result)
     _show_evaluation(output, result)
     output.say(*_run_lines(run))
@@ -261,16 +224,24 @@ def tune(
         lists = lists_of_the_past(engine, log, catalog, flags.data_dir, progress)
         found = search(lists, settings, minutes, trials, progress)
     write_whole(out, as_toml(found.settings(settings)))
-    output.say(
-        f"NDCG@10 {found.ndcg:.4f} on lists that no trial learnt from, {found.ndcg_before:.4f} "
-        f"before; {counted(len(found.trials), 'trial')}; the best settings are in {out}"
-    )
+    tried = counted(len(found.trials), "trial")
+    if found.is_better:
+        output.say(
+            f"NDCG@10 {found.ndcg:.4f} on lists that no trial learnt from, {found.ndcg_before:.4f} "
+            f"before; {tried}; the best settings are in {out}"
+        )
+    else:
+        output.say(
+            f"nothing better than the present settings was found in {tried}: they reach NDCG@10 "
+            f"{found.ndcg_before:.4f} on lists that no trial learnt from, and are in {out}"
+        )
     output.write(
         {
             "settings": str(out),
             "ranker": found.ranker,
             "ndcg@10": found.ndcg,
             "ndcg@10_before": found.ndcg_before,
+            "is_better": found.is_better,
             "trials": found.trials,
         }
     )
@@ -315,19 +286,19 @@ def recommend(
     json: Json = None,
 ) -> None:
     """What a saved engine offers users, or visitors it has never seen."""
-    if sum(given is not None for given in (users, users_file, session or None)) != 1:
+    if sum(each is not None for each in (users, users_file, session or None)) != 1:
         raise SettingsError("give one of --users, --users-file and --session")
     output, engine = Output(json), _loaded(artifact)
     how: dict[str, Any] = {"where": where, "probabilities": probabilities, "by_value": by_value}
     if session:
         visits = {
-            f"session {n}": _ids(_split(each), engine.items, "item").to_list()
+            f"session {n}": given.ids(given.split(each), engine.items, "item").to_list()
             for n, each in enumerate(session, 1)
         }
         lists = engine.recommend(sessions=visits, k=k, **how)
     else:
-        texts = _split(users) if users is not None else _lines(users_file)
-        lists = engine.recommend(_ids(texts or [], engine.users, "user"), k=k, **how)
+        texts = given.split(users) if users is not None else given.lines(users_file)
+        lists = engine.recommend(given.ids(texts or [], engine.users, "user"), k=k, **how)
     lists = lists.with_columns(engine.titles(lists["item_id"]))
     output.show(*list_tables(lists))
     output.write({"k": k, "lists": _list_dicts(lists)})
@@ -353,17 +324,17 @@ def explain(
     if (user is None) == (session is None):
         raise SettingsError("give one of USER and --session")
     output, engine = Output(json), _loaded(model)
-    asked = None if items is None else _ids(_split(items), engine.items, "item")
+    asked = None if items is None else given.ids(given.split(items), engine.items, "item")
     if session is not None:
-        visit = {"session": _ids(_split(session), engine.items, "item").to_list()}
+        visit = {"session": given.ids(given.split(session), engine.items, "item").to_list()}
         found = engine.explain(sessions=visit, k=k, items=asked, where=where)
     else:
-        (known,) = _ids([str(user)], engine.users, "user")
+        (known,) = given.ids([str(user)], engine.users, "user")
         found = engine.explain(known, k=k, items=asked, where=where)
     output.say(*explanation_lines(found))
     for words, table in explained_items(found):
         output.show(table)
-        output.say(*words)
+        output.tell(*words)
     output.write({"k": k, **found.as_dict()})
 
 
@@ -377,7 +348,7 @@ def similar(
 ) -> None:
     """The items that an item leads to."""
     output, engine = Output(json), _loaded(artifact)
-    found = engine.similar_items(_ids(items, engine.items, "item"), k=k, source=source)
+    found = engine.similar_items(given.ids(items, engine.items, "item"), k=k, source=source)
     found = found.with_columns(engine.titles(found["similar_id"]))
     for (item,), rows in found.group_by("item_id", maintain_order=True):
         title = engine.titles([item])[0]
@@ -404,10 +375,10 @@ def export(
     output = Output(json)
     check_target(folder, KIND)
     engine = _loaded(artifact)
-    texts = _lines(users_file)
+    texts = given.lines(users_file)
     if texts == []:
         raise DataError(f"--users-file {users_file} holds no user; nothing was written")
-    users = None if texts is None else _ids(texts, engine.users, "user")
+    users = None if texts is None else given.ids(texts, engine.users, "user")
     with output.progress() as progress:
         done = write_lists(engine, folder, k, users, block, progress)
     output.say(
@@ -450,46 +421,6 @@ def _loaded(artifact: Path) -> "Engine":
     from recsys.engine import Engine
 
     return Engine.load(artifact)
-
-
-def _seeds(text: str | None) -> list[int]:
-    if text is None:
-        return []
-    try:
-        seeds = [int(each) for each in _split(text)]
-    except ValueError:
-        seeds = []
-    if not seeds:
-        raise SettingsError(f"--seeds must be whole numbers such as 0,1,2; got {text!r}")
-    return seeds
-
-
-def _split(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
-
-
-def _lines(path: Path | None) -> list[str] | None:
-    if path is None:
-        return None
-    try:
-        return [line.strip() for line in path.read_text("utf8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--users-file {path} cannot be read: {error}") from None
-
-
-def _ids(texts: Sequence[str], known: "pl.Series", noun: str) -> "pl.Series":
-    """Ids that came as text, of the type that the engine's ids have."""
-    import polars as pl
-
-    ids = pl.Series(texts, dtype=pl.String)
-    if not known.dtype.is_integer():
-        return ids
-    wide = pl.UInt64 if known.dtype == pl.UInt64 else pl.Int64
-    numbers = ids.cast(wide, strict=False)
-    if numbers.null_count():
-        strange = ids.filter(numbers.is_null())[0]
-        raise DataError(f"{noun} ids of this engine are integers; got {strange!r}")
-    return numbers
 
 
 def _list_dicts(lists: "pl.DataFrame") -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from recsys.explanation import Explanation
+from recsys.reasons import HAD_BEFORE
 from recsys.reporting.findings import listed
 
 _NAMED = 2  # past items, and families of features, that a sentence names
@@ -25,7 +26,7 @@ def in_words(found: Explanation, main: Mapping[Any, str], reasons: Mapping[str, 
             continue
         source = main[item_id]
         parts = (
-            _reason(found, item_id, source, reasons[source]) or row["reason"],
+            *_reasons(row["reason"], _going_by(found, item_id, source, reasons[source])),
             _others(found, item_id, source),
             _moved(families.filter(pl.col("item_id") == item_id)),
             _placed(row),
@@ -52,22 +53,29 @@ def _placed(row: Mapping[str, Any]) -> str:
     return f"placed by the rule {listed(rules)}" if rules else ""
 
 
-def _reason(found: Explanation, item_id: Any, source: str, template: str) -> str | None:
-    """Why a source offers it, with the past items that count most; None where none counts."""
+def _reasons(short: str | None, full: str | None) -> tuple[str | None, ...]:
+    """Why it is offered, as the list says it in short, and in full where that is known."""
+    if full is None:
+        return (short,)
+    return (short, full) if short == HAD_BEFORE else (full,)
+
+
+def _going_by(found: Explanation, item_id: Any, source: str, template: str) -> str | None:
+    """Why a source offers it, by the other past items that count most; None where none counts."""
     own = found.events.filter(
         (pl.col("item_id") == item_id) & (pl.col("source") == source) & (pl.col("share") > 0)
     )
-    past = own.group_by("past_id", maintain_order=True).agg(
-        pl.col("title").first(), pl.col("share").sum()
+    others = (
+        own.filter(pl.col("past_id") != item_id)
+        .group_by("past_id", maintain_order=True)
+        .agg(pl.col("title").first(), pl.col("share").sum())
     )
-    others = past.filter(pl.col("past_id") != item_id)
     if not len(others):
         return None
     largest = others.sort("share", descending=True, maintain_order=True).head(_NAMED)
     choices = listed([f"{each['title']} ({each['share']:.0%})" for each in largest.to_dicts()])
     said = template if "{item}" in template else f"{template}, going by {{item}}"
-    seen = "seen before and " if len(others) < len(past) else ""
-    return seen + said.replace("{item}", choices)
+    return said.replace("{item}", choices)
 
 
 def _others(found: Explanation, item_id: Any, source: str) -> str:

@@ -11,6 +11,7 @@ from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import QualityError, TrainingError
 from recsys.features.interactions import Interactions
+from recsys.features.spawning import end_if_importing
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
 from recsys.judging import judge
@@ -57,10 +58,13 @@ class Fitting:
 
     def run(self, log: Interactions) -> tuple[Fitted, list[str]]:
         """Learn both stages; returns them with notes on what was left out and why."""
-        if make_ranker(self.settings).compression == "onnx":
+        ranker = make_ranker(self.settings)
+        if ranker.compression == "onnx":
             from recsys.ranking.onnx_graph import check_packages
 
             check_packages()
+        if ranker.processes > 1:
+            end_if_importing()
         own, said = self._of(log)
         return own._run(log, said)
 
@@ -77,14 +81,24 @@ class Fitting:
 
     def _run(self, log: Interactions, said: list[str]) -> tuple[Fitted, list[str]]:
         second, older, notes = self._second_stage(log)
-        final, missing = self._learn(
-            log, "fitting sources on everything", older if second.ranker else None
-        )
+        if second.kept is not None:
+            final, missing = self._kept(second.kept, log)
+        else:
+            final, missing = self._learn(
+                log, "fitting sources on everything", older if second.ranker else None
+            )
         if why := second.unfit(final):
             without = f"no ranker: {why}; lists are fused by rank"
             return final, [*missing, *said, *notes, without]
         final = replace(final, ranker=second.ranker, leader=second.leader)
         return final, missing + said + notes
+
+    def _kept(self, fitted: Fitted, log: Interactions) -> tuple[Fitted, list[str]]:
+        """Sources of the newest moment to serve by; all else is as of everything."""
+        sources = fitted.sources
+        knowledge = Knowledge.of(sources.retrievers, log, self.catalog, self.told)
+        said = "training.refit is off: the sources do not know what came after the newest moment"
+        return replace(fitted, knowledge=knowledge), [*sources.notes, said]
 
     def _second_stage(self, log: Interactions) -> tuple["_SecondStage", Older | None, list[str]]:
         """A ranker that was tried, what the sources it learnt from leave, and notes on both."""
@@ -105,8 +119,9 @@ class Fitting:
         calibrated = calibrate(ranker, tried, self.settings)
         verdict = judge(ranker, tried, self.settings, self.bias)
         read = frozenset(member.name for member in trial.fitted.sources.members)
-        second = _SecondStage(ranker, verdict.leader, read)
-        return second, older, [*notes, verdict.note, *calibrated]
+        kept = None if self.settings.training.refit else trial.fitted
+        second = _SecondStage(ranker, verdict.leader, read, kept)
+        return second, older, [*notes, *_found(tried), verdict.note, *calibrated]
 
     def _bias(self, log: Interactions) -> tuple[PositionBias | None, list[str]]:
         """How places in lists are looked at, where the log tells it, and a note on it."""
@@ -238,7 +253,7 @@ class Fitting:
         candidates, failed = fitted.candidates(block.histories, allowed)
         if failed:
             raise TrainingError(f"sources failed while lists to learn from were made: {failed}")
-        labels = chosen.counting(self.bias).labels(candidates)
+        labels = chosen.weighed(self.bias).labels(candidates)
         hit = np.flatnonzero((labels > 0).any(axis=1))
         weights = None
         if self.bias is not None:
@@ -279,6 +294,7 @@ class _SecondStage:
     ranker: NeuralRanker | None = None
     leader: str | None = None
     sources: frozenset[str] = frozenset()  # that the ranker reads
+    kept: Fitted | None = None  # what it learnt from, where that is to serve
 
     def unfit(self, final: Fitted) -> str | None:
         """Why the ranker can not read what was fitted on everything; None where it can."""
@@ -298,6 +314,18 @@ def _compressed(ranker: NeuralRanker, lists: TrainingLists) -> list[str]:
         return [f"the ranker is compressed by {ranker.compress(lists)}"]
     except QualityError as error:
         return [f"the ranker serves in full; compressed by {error}"]
+
+
+def _found(tried: Trial) -> list[str]:
+    """What the sources offer of what was chosen: the most that any ranker can find."""
+    chosen, anywhere, by_source = tried.found()
+    if not chosen:
+        return []
+    told = ", ".join(f"{name} {own / chosen:.1%}" for name, own in by_source.items())
+    return [
+        f"the sources offer {anywhere / chosen:.1%} of {chosen:,} items that held-out users chose, "
+        f"and no ranker can find more: {told}"
+    ]
 
 
 def _names(fitted: Fitted) -> list[str]:

@@ -9,7 +9,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.settings import nearest
 from recsys.final_settings import Diversity
-from recsys.ranking.diversity import cosines, shared_labels
+from recsys.ranking.diversity import pairwise_cosines, shared_labels
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ class Likeness:
     def similarity(self, items: Rows) -> Floats:
         """(b, p, p) of the items (b, p) of each list."""
         if self.vectors is not None:
-            return cosines(self.vectors, items)
+            return pairwise_cosines(self.vectors, items)
         return shared_labels(self.codes, items)

@@ -1,5 +1,6 @@
 """The parts of an engine, made from its settings."""
 
+from dataclasses import replace
 from typing import Any
 
 from recsys.adaptation import DEPTH
@@ -108,7 +109,12 @@ def _source(name: str, table: Table, settings: EngineSettings) -> Source:
         raise SettingsError(f"setting '{where}.depth' must be 0 or more, or auto; got {depth!r}")
     make = KINDS[kind]
     arguments = {"name": name, **_with_shared(make, arguments, settings)}
-    return Source(built(make, arguments, where, _OURS), depth)
+    retriever = built(make, arguments, where, _OURS)
+    if isinstance(retriever, Content):
+        if depth and retriever.index is None:
+            raise SettingsError(f"setting '{where}.index' is None, and depth {depth} needs one")
+        retriever = retriever if depth else replace(retriever, index=None)  # nobody searches it
+    return Source(retriever, depth)
 
 
 def _with_shared(make: Any, arguments: Table, settings: EngineSettings) -> Table:

@@ -1,4 +1,4 @@
-"""What commands print: words, tables and bars for people, JSON for programs."""
+"""What commands print: words and tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.progress import TimeElapsedColumn as ElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from recsys.bars import Bars, Lines, shown
 from recsys.features.errors import SettingsError
 from recsys.reporting.findings import counted, left_out, listed
 from recsys.whole_files import write_whole
@@ -61,26 +60,20 @@ class Output:
         for line in lines:
             self.console.print(line, soft_wrap=True)
 
+    def tell(self, *sentences: str) -> None:
+        """Print sentences, each broken between words where a line is full."""
+        for sentence in sentences:
+            self.console.print(sentence)
+
     def show(self, *tables: Table) -> None:
         """Print tables, an empty line before each."""
         for table in tables:
             self.console.print()
             self.console.print(table)
 
-    @contextmanager
-    def progress(self) -> Iterator[Bars]:
-        """Bars on standard error while the work lasts; nothing where it is not a terminal."""
-        console = _console(stderr=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            ElapsedColumn(),
-        )
-        with Progress(
-            *columns, console=console, transient=True, disable=not console.is_terminal
-        ) as bars:
-            yield Bars(bars)
+    def progress(self) -> AbstractContextManager[Bars | Lines]:
+        """Bars on standard error while the work lasts; now and then a line, if it is a file."""
+        return shown(_console(stderr=True))
 
     def write(self, value: Mapping[str, Any]) -> None:
         """Write `value` as JSON where it was asked for."""
@@ -91,19 +84,6 @@ class Output:
             sys.stdout.write(text)
         else:
             write_whole(Path(self.json), text)
-
-
-class Bars:
-    """A bar for each step of the work, called with the step's name and the share that is done."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, step: str, share: float) -> None:
-        if step not in self._tasks:
-            self._tasks[step] = self._bars.add_task(step, total=1.0)
-        self._bars.update(self._tasks[step], completed=share)
 
 
 def systems_table(result: Mapping[str, Any]) -> Table:
@@ -268,7 +248,8 @@ def _past(events: Sequence[Mapping[str, Any]]) -> str:
         if each["share"] is not None
     ]
     left = sum(each["share"] or 0 for each in events[_EVENTS:])
-    return "\n".join(told + ([f"{left:.0%} {len(events) - _EVENTS} others"] if left else []))
+    others = counted(len(events) - _EVENTS, "other event")
+    return "\n".join(told + ([f"{left:.0%} {others}"] if left else []))
 
 
 def _sum(baseline: float | None, item: Mapping[str, Any]) -> Iterator[str]:

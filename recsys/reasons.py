@@ -11,6 +11,9 @@ from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.retriever import Retriever, links_items
 from recsys.retrieval.sources import PASSING
 
+HAD_BEFORE = "had before"
+"""The reason for an item that is offered most for what the user did with it."""
+
 _LOOKED_AT = 20  # newest items of a history that a reason may name
 
 _NAMED, _PLAIN, _AGAIN, _MANNERS = 0, 1, 2, 3
@@ -72,7 +75,7 @@ def _in_words(
         return None
     number, manner = divmod(code, _MANNERS)
     if manner == _AGAIN:
-        return "seen before"
+        return HAD_BEFORE
     return retrievers[number].reason.format(
         item=titles[past] if manner == _NAMED else "earlier choices"
     )

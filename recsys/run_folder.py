@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recsys.features.errors import SettingsError
 from recsys.trackers import About, Outcome
@@ -41,8 +42,9 @@ class RunFolder:
 
     It writes settings.json, environment.json and status.json at the start, data.json once the
     tables are read, epochs.jsonl after each fit, and at the end metrics.json and the whole result,
-    evaluation.json or fit.json. Every file is whole at every moment. The status is "running",
-    "finished", or "failed" with the error; one that stays "running" was killed.
+    evaluation.json or fit.json, beside the tables that it is given. Every file is whole at every
+    moment. The status is "running", "finished", or "failed" with the error; one that stays
+    "running" was killed.
     """
 
     folder: Path
@@ -66,6 +68,12 @@ class RunFolder:
         """Add a line of one epoch."""
         self._epochs.append(json.dumps(plain(row), allow_nan=False) + "\n")
         write_whole(self.folder / "epochs.jsonl", "".join(self._epochs))
+
+    def table(self, name: str, table: pl.DataFrame) -> None:
+        """Write a table as <name>.parquet."""
+        draft = self.folder / f".{name}.parquet"
+        table.write_parquet(draft)
+        draft.replace(self.folder / f"{name}.parquet")
 
     def finish(self, outcome: Outcome) -> None:
         """Write what came out."""

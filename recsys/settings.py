@@ -76,6 +76,9 @@ class TrainingSettings(Settings):
     most_place_weight: float = Field(default=10.0, ge=1)
     """A choice counts for more the less its place in a list is looked at, up to so many times; with
     1 places count for nothing. It needs impressions with positions in the log."""
+    refit: bool = True
+    """With false the sources are not fitted on everything once the ranker has learnt: those of the
+    newest moment serve, which do not know what came after it. `benchmarks.refit` measures both."""
 
     @model_validator(mode="after")
     def _some_past_is_left(self) -> Self:

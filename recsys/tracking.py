@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
+import polars as pl
 
 from recsys.environment import environment
 from recsys.features.catalog import Catalog
@@ -70,6 +71,10 @@ class Run:
         for number, losses in enumerate(curve, 1):
             row = {"run": 0, "epoch": number, **losses}
             self._tell(lambda tracker, row=row: tracker.epoch(row))  # type: ignore[misc]
+
+    def table(self, name: str, table: pl.DataFrame) -> None:
+        """Keep a table in the run folder, as <name>.parquet; no service is told of it."""
+        self._tell(lambda folder: cast(RunFolder, folder).table(name, table), only=RunFolder)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Tell of the result; its numbers, flat, are the metrics of the run."""

@@ -36,6 +36,11 @@ class Search:
     ndcg_before: float  # by the settings that were given
     trials: list[dict[str, Any]]  # in their order, each with its settings, ndcg and seconds
 
+    @property
+    def is_better(self) -> bool:
+        """Whether any trial was better than the given settings."""
+        return self.ndcg > self.ndcg_before
+
     def settings(self, given: EngineSettings) -> EngineSettings:
         """The settings of an engine with those of the best ranker."""
         return given.model_copy(update={"ranker": {**given.ranker, **self.ranker}})

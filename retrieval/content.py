@@ -23,7 +23,10 @@ from recsys.retrieval.index_settings import IndexSettings
 
 @dataclass(kw_only=True)
 class Content:
-    """Offers what is nearest to the weighted mean of the newest items' vectors (cosine)."""
+    """Offers what is nearest to the weighted mean of the newest items' vectors (cosine).
+
+    With `index = None` it gives scores alone, and keeps the vectors no second time.
+    """
 
     reason: ClassVar[str] = "similar to {item}"
 
@@ -33,7 +36,7 @@ class Content:
     decay: float = 0.85  # the weight of each event against the next newer one
     dimensions: int | None = 128  # principal axes kept of the vectors; None: all numbers
     device: str = "auto"
-    index: IndexSettings = field(default_factory=IndexSettings)
+    index: IndexSettings | None = field(default_factory=IndexSettings)  # None: it is never searched
     units_: Floats | None = field(default=None, init=False, repr=False)  # (items, d)
     index_: VectorIndex | None = field(default=None, init=False, repr=False)
 
@@ -57,32 +60,32 @@ class Content:
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
         """The `k` allowed items nearest to each profile; PAD where no item has a vector."""
-        profiles = histories.once(self.index_, self.profiles)
+        profiles = histories.once(self.units_, self.profiles)
         items, scores = self._search(profiles, k, allowed)
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
         """Cosine of each item (b, w) with its history's profile; 0 where either has no vector."""
-        units, _ = self._fitted()
-        profiles = histories.once(self.index_, self.profiles)
+        units = self._fitted()
+        profiles = histories.once(self.units_, self.profiles)
         each = np.arange(len(profiles), dtype=np.int32)[:, None]
         return dots(profiles, each, units, items)[:, :, 0]
 
     def links(self, sources: Rows, targets: Rows) -> Floats:
         """Cosine of each past item (b, l) with each target (b, w), as (b, w, l)."""
-        units, _ = self._fitted()
+        units = self._fitted()
         return dots(units, sources, units, targets)
 
     def similar(self, items: Rows, k: int, allowed: Allowed) -> Candidates:
         """The `k` allowed items nearest to each item (b,), itself left out."""
-        units, _ = self._fitted()
+        units = self._fitted()
         vectors = np.where(items[:, None] == PAD, np.float32(0), units[items])
         found, scores = self._search(vectors, k, _without(allowed, items))
         return Candidates.of_one(np.full(len(items), PAD, np.int32), found, scores, self.name)
 
     def contributions(self, histories: Histories, items: Rows) -> Floats:
         """What each event adds to the cosine; the length that the sum is divided by is of all."""
-        units, _ = self._fitted()
+        units = self._fitted()
         lengths = np.linalg.norm(self._sums(histories), axis=1)
         divided = 1 / np.where(lengths == 0, 1, lengths)[ragged.owners(histories.offsets)]
         cosines = contributions.of_vectors(units[histories.items], units, histories, items)
@@ -94,7 +97,7 @@ class Content:
 
     def _sums(self, histories: Histories) -> Floats:
         """(b, d) the weighted sum of the last items' vectors."""
-        units, _ = self._fitted()
+        units = self._fitted()
         weights = self._worths(histories)
         recent = weights > 0
         counts = np.bincount(ragged.owners(histories.offsets)[recent], minlength=len(histories))
@@ -113,7 +116,7 @@ class Content:
         return histories.weights * contributions.by_age(histories, ages)
 
     def save(self, folder: Path) -> None:
-        units, _ = self._fitted()
+        units = self._fitted()
         npz.write(folder / "content.npz", vectors=units)
 
     def load(self, folder: Path) -> Self:
@@ -122,19 +125,21 @@ class Content:
         return self
 
     def _hold(self, units: Floats) -> None:
-        index = VectorIndex(units.shape[1], self.device, self.index)
-        rows = np.flatnonzero(units.any(axis=1)).astype(np.int32)
-        index.add(rows, units[rows])
-        self.units_, self.index_ = units, index
+        self.units_ = units
+        if self.index is not None:
+            rows = np.flatnonzero(units.any(axis=1)).astype(np.int32)
+            self.index_ = VectorIndex(units.shape[1], self.device, self.index)
+            self.index_.add(rows, units[rows])
 
-    def _fitted(self) -> tuple[Floats, VectorIndex]:
-        if self.units_ is None or self.index_ is None:
+    def _fitted(self) -> Floats:
+        if self.units_ is None:
             raise TrainingError(f"{self.name} is not fitted; call fit() or load() first")
-        return self.units_, self.index_
+        return self.units_
 
     def _search(self, vectors: Floats, k: int, allowed: Allowed) -> tuple[Rows, Floats]:
-        _, index = self._fitted()
-        items, scores = index.search(vectors, k, allowed)
+        if self.index_ is None:
+            raise TrainingError(f"{self.name} has no index, it only gives scores")
+        items, scores = self.index_.search(vectors, k, allowed)
         silent = ~vectors.any(axis=1)
         items[silent], scores[silent] = PAD, -np.inf
         return items, scores

@@ -37,7 +37,7 @@ def cosines(vectors: Floats, inverse: Floats, left_rows: Rows, right_rows: Rows)
     return out
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def dot(one: Array, other: Array) -> float:
     """The inner product of two vectors (d,)."""
     total = np.float32(0)

@@ -183,7 +183,7 @@ def _better(
             left = _step(user, rest, toward, image, diagonal, left)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _step(
     user: Array, rest: Array, toward: Array, image: Array, diagonal: Array, left: np.float32
 ) -> np.float32:
@@ -202,7 +202,7 @@ def _step(
     return after
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _add(
     factors: Array, met: Array, weights: Array, unobserved: float, first: bool, vector: Array,
     out: Array,

@@ -112,7 +112,7 @@ def _solve_rows(
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _solve_row(
     factors: Array, scale: Array, met: Array, weights: Array, unobserved: float, heavy: float,
     own: Array, matrix: Array, right: Array, out: Array,
@@ -140,7 +140,7 @@ def _solve_row(
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _fill_short(
     factors: Array, scale: Array, met: Array, weights: Array, unobserved: float, heavy: float,
     own: Array, matrix: Array, right: Array,
@@ -164,7 +164,7 @@ def _fill_short(
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _fill_long(
     factors: Array, scale: Array, met: Array, weights: Array, unobserved: float, heavy: float,
     own: Array, matrix: Array, right: Array,
@@ -191,7 +191,7 @@ def _fill_long(
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _cholesky(matrix: Array, right: Array) -> None:
     """Solve matrix x = right in place; of the symmetric matrix only the lower half is read."""
     size = len(right)

@@ -18,7 +18,7 @@ from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import cosines, dots, inverse_lengths
 from recsys.retrieval.index import VectorIndex
-from recsys.retrieval.sequence_kernel import Weights, pointed
+from recsys.retrieval.sequence_kernel import Weights, pointed, stacked, unstacked
 
 if TYPE_CHECKING:  # torch is loaded by those who train
     from recsys.retrieval.sequence_training import Rounds, Shape, Stream, Trained
@@ -32,17 +32,17 @@ _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
 
 
 _COUNTS = (
-    "width", "layers", "heads", "history", "dimensions", "epochs", "more_epochs",
+    "width", "layers", "heads", "members", "history", "dimensions", "epochs", "more_epochs",
     "most_events", "batch", "negatives", "patience",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class _Learnt:
-    table: Floats  # (items, width), a zero row where nothing is known of an item
+    table: Floats  # (items, members x width), a zero row where nothing is known of an item
     known: Mask  # (items,)
     inverse: Floats  # (items,) 1 / the length of each row of the table
-    weights: Weights
+    members: tuple[Weights, ...]
     clock: bool  # do times say how long a pause was?
     index: VectorIndex
 
@@ -63,6 +63,7 @@ class Sequence:
     width: int = 64  # numbers per vector
     layers: int = 2
     heads: int = 4
+    members: int = 1  # networks that learn by themselves; a score is the mean of theirs
     history: int = 100  # how many of the newest events are read
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
@@ -79,7 +80,7 @@ class Sequence:
     seed: int = 0
     device: str = "auto"
     _held: _Learnt | None = field(default=None, init=False, repr=False)
-    _trained: "Trained | None" = field(default=None, init=False, repr=False)  # not saved
+    _trained: "tuple[Trained, ...]" = field(default=(), init=False, repr=False)  # not saved
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -97,7 +98,7 @@ class Sequence:
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
         """Learn what follows what; nothing where nobody has two events."""
-        return self._fit(interactions, catalog, None)
+        return self._fit(interactions, catalog, ())
 
     def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
         """Go on from what `before` learnt of an older part of this log: `more_epochs` are enough.
@@ -108,31 +109,43 @@ class Sequence:
         """
         return self._fit(interactions, catalog, before._trained)
 
-    def _fit(self, interactions: Interactions, catalog: Catalog, before: "Trained | None") -> Self:
+    def _fit(
+        self, interactions: Interactions, catalog: Catalog, before: "tuple[Trained, ...]"
+    ) -> Self:
         from recsys.retrieval.sequence_content import content_of
         from recsys.retrieval.sequence_training import fits, fitted
 
         clock = interactions.clock == "time"
         if not (interactions.counts > 1).any():
-            self._hold(*self._untaught(interactions), clock)
-            self._trained = None
+            table, weights = self._untaught(interactions)
+            self._hold(table, (weights,) * self.members, clock)
+            self._trained = ()
             return self
         shape = self._shape(interactions)
         content = content_of(catalog, self.vectors, self.dimensions, self.seed)
-        if before is not None and not fits(shape, content, before):
-            before = None
+        if len(before) != self.members or not fits(shape, content, before[0]):
+            before = ()
         stream = _stream(interactions, clock)
-        newest = self._newest(interactions.counts, again=before is not None)
+        newest = self._newest(interactions.counts, again=bool(before))
         if newest is not None:
             stream = stream.take(np.arange(len(interactions.counts)), newest)
-        rounds = self._rounds(len(stream.items), again=before is not None)
-        trained = fitted(
-            stream, content, interactions.item_counts, shape, rounds, self.seed, pick(self.device),
-            before,
+        rounds = self._rounds(len(stream.items), again=bool(before))
+        begun = before or (None,) * self.members
+        self._trained = tuple(
+            fitted(
+                stream, content, interactions.item_counts, shape, rounds, seed, pick(self.device),
+                own,
+            )
+            for seed, own in zip(self._seeds(), begun, strict=True)
         )  # fmt: skip
-        self._hold(trained.table, trained.weights, clock)
-        self._trained = trained
+        table = np.concatenate([each.table for each in self._trained], axis=1)
+        self._hold(table, tuple(each.weights for each in self._trained), clock)
         return self
+
+    def _seeds(self) -> list[int]:
+        """One for each member: the first has the source's own."""
+        others = np.random.SeedSequence(self.seed).generate_state(self.members - 1)
+        return [self.seed, *map(int, others)]
 
     def _untaught(self, interactions: Interactions) -> tuple[Floats, Weights]:
         """The vectors and weights of one who knows of no item."""
@@ -141,7 +154,7 @@ class Sequence:
         def zeros(*shape: int) -> Floats:
             return np.zeros(shape, np.float32)
 
-        return zeros(len(interactions.items), d), Weights(
+        return zeros(len(interactions.items), d * self.members), Weights(
             events=zeros(len(interactions.events), d), pauses=zeros(PAUSES, d),
             asks=zeros(layers, d, d), tells=zeros(layers, d, 2 * d),
             nearness=zeros(layers, self.heads, self.history), answers=zeros(layers, d, d),
@@ -201,7 +214,7 @@ class Sequence:
         return cosines(learnt.table, learnt.inverse, sources, targets)
 
     def users_of(self, histories: Histories) -> Floats:
-        """Where each history points, (b, width); zeros where nothing is known of its items."""
+        """Where each history points, (b, members x width); zeros where its items are unknown."""
         learnt = self._learnt
         owner = ragged.owners(histories.offsets)
         pauses = _pauses(histories.times, owner, learnt.clock)
@@ -209,18 +222,23 @@ class Sequence:
         counts = np.bincount(owner[known], minlength=len(histories))
         age = np.cumsum(counts)[owner[known]] - 1 - np.arange(len(known))
         read = known[age < self.history]
-        events = np.minimum(histories.events[read], len(learnt.weights.events) - 1)
+        events = np.minimum(histories.events[read], len(learnt.members[0].events) - 1)
         offsets = ragged.offsets_of(np.minimum(counts, self.history))
-        return pointed(
-            learnt.weights, learnt.table, offsets, histories.items[read], events, pauses[read]
-        )
+        pointing = [
+            pointed(
+                weights, learnt.table, offsets, histories.items[read], events, pauses[read],
+                left=place * self.width,
+            )
+            for place, weights in enumerate(learnt.members)
+        ]  # fmt: skip
+        return np.concatenate(pointing, axis=1) / np.float32(self.members)
 
     def save(self, folder: Path) -> None:
         """Write the vectors and weights (safetensors) and what they belong to (JSON)."""
         from safetensors.numpy import save_file
 
         learnt = self._learnt
-        arrays = {"table": learnt.table, **learnt.weights.arrays()}
+        arrays = {"table": learnt.table, **stacked(learnt.members)}
         save_file(arrays, folder / "sequence.safetensors")
         (folder / "sequence.json").write_text(json.dumps({"clock": learnt.clock}))
 
@@ -232,14 +250,16 @@ class Sequence:
         try:
             clock = bool(json.loads((folder / "sequence.json").read_text())["clock"])
             arrays = load_file(folder / "sequence.safetensors")
-            table, weights = arrays.pop("table"), Weights(**arrays)
-            history = weights.nearness.shape[2]
+            table, members = arrays.pop("table"), unstacked(arrays)
+            history = members[0].nearness.shape[2]
         except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
             raise ArtifactError(f"{folder} does not hold a sequence encoder: {error}") from error
         if history != self.history:
             raise ArtifactError(f"{folder} reads {history} events, the settings {self.history}")
-        self._hold(table, weights, clock)
-        self._trained = None
+        if len(members) != self.members:
+            raise ArtifactError(f"{folder} has {len(members)} members, the settings {self.members}")
+        self._hold(table, members, clock)
+        self._trained = ()
         return self
 
     @property
@@ -248,12 +268,12 @@ class Sequence:
             raise TrainingError(f"{self.name} is not fitted; call fit() or load() first")
         return self._held
 
-    def _hold(self, table: Floats, weights: Weights, clock: bool) -> None:
+    def _hold(self, table: Floats, members: tuple[Weights, ...], clock: bool) -> None:
         index = VectorIndex(table.shape[1], self.device)
         known: Mask = (table != 0).any(axis=1)
         rows = np.flatnonzero(known).astype(np.int32)
         index.add(rows, table[rows])
-        self._held = _Learnt(table, known, inverse_lengths(table), weights, clock, index)
+        self._held = _Learnt(table, known, inverse_lengths(table), members, clock, index)
 
 
 def _dropout(counts: Array) -> float:

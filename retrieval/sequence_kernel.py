@@ -4,6 +4,7 @@ A history is read by itself, so its answer cannot depend on the others of a batc
 layer is computed for the newest event alone, since nobody asks for the others.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -32,18 +33,34 @@ class Weights:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
+def stacked(members: Sequence[Weights]) -> dict[str, Floats]:
+    """The arrays of several networks of one shape by name, each (members, ...)."""
+    every = [each.arrays() for each in members]
+    return {name: np.stack([each[name] for each in every]) for name in every[0]}
+
+
+def unstacked(arrays: Mapping[str, Floats]) -> tuple[Weights, ...]:
+    """The networks of which `stacked` has the arrays."""
+    count = len(arrays["point"])
+    return tuple(
+        Weights(**{name: each[member] for name, each in arrays.items()}) for member in range(count)
+    )
+
+
 def pointed(
-    weights: Weights, table: Floats, offsets: Array, items: Rows, events: Array, pauses: Array
-) -> Floats:
+    weights: Weights, table: Floats, offsets: Array, items: Rows, events: Array, pauses: Array,
+    left: int = 0,
+) -> Floats:  # fmt: skip
     """Where each history leads, (b, d); zeros for an empty one.
 
-    `table` (items, d) holds the items' vectors; the histories are ragged, each at most as long
-    as the network reads.
+    The columns of `table` (items, left + d or more) from `left` hold the items' vectors; the
+    histories are ragged, each at most as long as the network reads.
     """
-    out = np.zeros((len(offsets) - 1, table.shape[1]), np.float32)
+    out = np.zeros((len(offsets) - 1, weights.point.shape[1]), np.float32)
     over_rows(
-        _point, len(out), table, offsets, items, events, pauses, weights.events, weights.pauses,
-        weights.asks, weights.tells, weights.nearness, weights.answers, weights.gates,
+        _point, len(out), table, left, offsets, items, events, pauses, weights.events,
+        weights.pauses, weights.asks, weights.tells, weights.nearness, weights.answers,
+        weights.gates,
         weights.downs, weights.point, out,
     )  # fmt: skip
     return out
@@ -51,11 +68,11 @@ def pointed(
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _point(
-    start: int, stop: int, table: Array, offsets: Array, items: Array, events: Array,
+    start: int, stop: int, table: Array, left: int, offsets: Array, items: Array, events: Array,
     pauses: Array, event_vectors: Array, pause_vectors: Array, asks: Array, tells: Array,
     nearness: Array, answers: Array, gates: Array, downs: Array, point: Array, out: Array,
 ) -> None:  # fmt: skip
-    layers, width = asks.shape[0], table.shape[1]
+    layers, width = asks.shape[0], asks.shape[1]
     longest = nearness.shape[2]
     x, normed = np.empty((longest, width), np.float32), np.empty((longest, width), np.float32)
     asked, read = np.empty((longest, width), np.float32), np.empty((longest, width), np.float32)
@@ -69,7 +86,7 @@ def _point(
             place = first + i
             for c in range(width):
                 x[i, c] = (
-                    table[items[place], c]
+                    table[items[place], left + c]
                     + event_vectors[events[place], c]
                     + pause_vectors[pauses[place], c]
                 )
@@ -91,7 +108,7 @@ def _point(
         out[row] = read[n - 1]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _norm(x: Array, begin: int, end: int, out: Array) -> None:
     """Each row moved and scaled to mean 0 and variance 1."""
     width = np.float32(x.shape[1])
@@ -106,7 +123,7 @@ def _norm(x: Array, begin: int, end: int, out: Array) -> None:
             out[i, c] = (x[i, c] - mean) * scale
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None:
     """out[i] = x[i] @ matrix, four inputs at a time, so that an output is touched less often."""
     size, width = matrix.shape
@@ -124,7 +141,7 @@ def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None
                 )
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, read: Array) -> None:
     """What each event reads of those up to itself; `told` holds keys, then values.
 
@@ -156,7 +173,7 @@ def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, re
                 read[i, c] = value / total
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _gate(gated: Array, begin: int, end: int, out: Array) -> None:
     """silu(gates) * values, (l, 4 d) -> (l, 2 d)"""
     half = gated.shape[1] // 2
@@ -166,7 +183,7 @@ def _gate(gated: Array, begin: int, end: int, out: Array) -> None:
             out[i, c] = gate / (np.float32(1) + np.exp(-gate)) * gated[i, half + c]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _add(x: Array, other: Array, begin: int, end: int) -> None:
     for i in range(begin, end):
         for c in range(x.shape[1]):

@@ -94,15 +94,20 @@ class Sources:
             except DataError as error:
                 left_out[member.name] = str(error)
         left = replace(self, members=tuple(fitted), left_out=left_out)
-        notes = [f"source {name!r} is left out: {why}" for name, why in left_out.items()]
         if not left.offering:
-            raise DataError(f"no source is left that offers candidates: {'; '.join(notes)}")
-        if idle := sorted(self.fusion.sources - {member.name for member in fitted}):
+            raise DataError(f"no source is left that offers candidates: {'; '.join(left.notes)}")
+        return left, left.notes
+
+    @property
+    def notes(self) -> list[str]:
+        """Which sources were left out and why, and what counts for nothing without them."""
+        notes = [f"source {name!r} is left out: {why}" for name, why in self.left_out.items()]
+        if idle := sorted(self.fusion.sources - {member.name for member in self.members}):
             notes.append(
                 "weights and quotas in fusion count for nothing of what is left out: "
                 f"{', '.join(idle)}"
             )
-        return left, notes
+        return notes
 
     def older(self) -> "Older":
         """What these leave to sources of a newer log."""

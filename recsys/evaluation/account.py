@@ -28,6 +28,9 @@ LOST = (
 )
 """What becomes of a positive, from the best to what nothing could have been done about."""
 
+_LEFT_OUT = ("positives_had_before", "positives_unavailable", "positives_without_past")
+"""The counts of those that are not scored: the last of LOST."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -132,7 +135,7 @@ def account(
             "seconds": seconds["ranker"],
             "trained": trained,
         },
-        **_lost(found, anywhere, ranks, counts, k),
+        **_lost(found, ranks, counts, k),
     }
 
 
@@ -169,23 +172,18 @@ def _best(reachable: Array, positives: Array, k: int) -> Array:
     return metrics.ndcg(first, positives)
 
 
-def _lost(
-    found: Found, anywhere: Mask, ranks: Rows, counts: Mapping[str, int], k: int
-) -> dict[str, Any]:
-    """Where every positive went; the rows sum to all of them."""
+def stages(found: Found, ranks: Rows, k: int) -> Array:
+    """(n,) what became of each positive, as its place in LOST; `ranks` (n,) are in final lists."""
     on_list = (ranks != PAD) & (ranks < k)
-    missed = ~anywhere & ~found.cut & ~on_list
-    amounts = (
-        int(on_list.sum()),
-        int((anywhere & ~on_list).sum()),
-        int((found.cut & ~on_list).sum()),
-        int((missed & found.deep).sum()),
-        int((missed & ~found.deep & ~found.unknown).sum()),
-        int((missed & found.unknown).sum()) + counts["positives_of_unknown_items"],
-        counts["positives_had_before"],
-        counts["positives_unavailable"],
-        counts["positives_without_past"],
-    )
+    became = (on_list, found.by.any(axis=1) & ~found.cut, found.cut, found.deep, ~found.unknown)
+    return np.select(became, range(len(became)), len(became))
+
+
+def _lost(found: Found, ranks: Rows, counts: Mapping[str, int], k: int) -> dict[str, Any]:
+    """Where every positive went; the rows sum to all of them."""
+    scored = np.bincount(stages(found, ranks, k), minlength=len(LOST) - len(_LEFT_OUT)).tolist()
+    scored[-1] += counts["positives_of_unknown_items"]
+    amounts = (*scored, *(counts[each] for each in _LEFT_OUT))
     total = sum(amounts)
     rows = [
         {"stage": stage.format(k=k), "positives": amount, "share": amount / total}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from recsys.evaluation.account import Found, account
 from recsys.evaluation.answers import Answers, ask
@@ -16,6 +17,7 @@ from recsys.evaluation.examples import examples
 from recsys.evaluation.foretold import Foretold, foretell
 from recsys.evaluation.held import Held
 from recsys.evaluation.importance import importance
+from recsys.evaluation.positives import positives
 from recsys.evaluation.protocols import Window, windows
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.slices import Slice, most_chosen, pooled, sliced, slicings
@@ -176,6 +178,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         whole={name: _weighted(seen, name) for name in names},
         seconds=seconds,
         account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
+        positives=_positives(seen, settings),
         calibration=calibration,
         slices=_telling(pooled(each.slices for each in seen)),
         importance=importance(engine, seen[-1].held, settings.k, settings.draws),
@@ -239,6 +242,16 @@ def _account(
         about={name: (depths[name], costs[name]) for name in names},
         seconds={"union": seconds[FUSED], "ranker": of_ranker},
         trained=any(each.trained for each in seen),
+    )
+
+
+def _positives(seen: Sequence[_Seen], settings: EvaluationSettings) -> pl.DataFrame:
+    each = [positives(one.held, one.answers.found, one.ranks, settings.k) for one in seen]
+    if len(each) == 1:
+        return each[0]
+    return pl.concat(
+        table.select(pl.lit(number).alias("window"), pl.all())
+        for number, table in enumerate(each, 1)
     )
 
 

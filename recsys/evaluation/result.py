@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recsys.evaluation.calibration import Reliability
 from recsys.evaluation.certainty import (
@@ -38,6 +39,7 @@ class Evaluation:
     whole: Mapping[str, Mapping[str, float]]  # per system what is said of all lists together
     seconds: Mapping[str, float]  # per system, to make all lists
     account: Mapping[str, Any]  # see `account`
+    positives: pl.DataFrame  # see `positives`; of several windows with a column `window`, from 1
     calibration: Mapping[str, Reliability]  # per event that was foretold, the weakest first
     slices: Sequence[Slice]
     importance: Mapping[str, Any]  # see `importance`; empty where there was no ranker
@@ -121,8 +123,8 @@ def mean_of(runs: Sequence[Evaluation]) -> Evaluation:
     """Several evaluations of one protocol, which differ in the engine's seed, as one.
 
     Each user's value is the mean over the runs, of the systems that all of them have; so are the
-    costs. The account, the importance and the examples are those of the first run, and the first
-    two say so.
+    costs. The account, the positives, the importance and the examples are those of the first run;
+    the account and the importance say so.
     """
     first = runs[0]
     shared = [name for name in first.values if all(name in run.values for run in runs)]

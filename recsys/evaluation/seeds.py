@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import evaluate
@@ -23,6 +24,11 @@ class Runs:
     """The evaluations of each seed, in the order of the seeds; at least one."""
 
     each: tuple[Evaluation, ...]
+
+    @property
+    def positives(self) -> pl.DataFrame:
+        """Which of the positives was found, and by what, in the first run."""
+        return self.each[0].positives
 
     def as_dict(self, data: str) -> dict[str, Any]:
         """As that of one evaluation; of several it is their mean, and `runs` has each.

@@ -79,6 +79,18 @@ def test_the_past_of_a_log_has_the_impressions_of_its_hours():
     assert len(log.split_at(cut - 1)[0].shown) == 2, "an hour that a cutoff cuts is not the past"
 
 
+def test_events_of_a_part_of_the_log_have_no_later_impressions():
+    """An hour that was not over yet is not known either."""
+    kinds = ["click", "impression", "impression", "impression", "buy"]
+    hours = [(2, 30), (1, 10), (2, 50), (3, 5), (3, 30)]
+    rows = log_of(["a", "a", "b", "b", "b"], ["x"] * 5, event=kinds, place=[1, 1, 2, 3, None],
+                  hour=[datetime(2020, 1, 1, *each, tzinfo=UTC) for each in hours])  # fmt: skip
+    log, _ = read_interactions(rows, SEEN_COLUMNS)
+    assert log.where(log.times == log.times.min()).shown.totals().tolist() == [0, 1]
+    assert log.where(log.times == log.times.max()).shown is log.shown
+    assert len(log.where(np.zeros(2, bool)).shown) == 0
+
+
 def test_positions_and_impressions_are_saved(tmp_path):
     log, _ = read_interactions(SEEN, SEEN_COLUMNS)
     log.save(tmp_path)
@@ -117,6 +129,15 @@ def test_a_position_that_is_no_place_is_a_reason(place):
     log, rejections = read_interactions(rows, LogColumns(position="place"))
     assert rejections.counts == {"position is no whole number from 1": 1}
     assert log.positions.tolist() == [0]
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, "", "NaN"])
+def test_a_position_that_is_missing_is_unknown(missing):
+    text = isinstance(missing, str)
+    rows = log_of(["a", "a"], ["x", "y"], place=["3" if text else 3.0, missing])
+    log, rejections = read_interactions(rows, LogColumns(position="place"))
+    assert rejections.counts == {}
+    assert log.positions.tolist() == [3, 0]
 
 
 def test_events_at_one_time_stay_as_they_came():

@@ -1,6 +1,11 @@
 """Processes that train together: one step of all is the step of one, and they stop and resume."""
 
 import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +13,10 @@ import pytest
 import torch
 
 from recsys.features.errors import SettingsError, TrainingError
+from recsys.ranking.distributed import Processes, _reasons, train_together
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
+from recsys.ranking.training import train
 
 
 def drawn(n: int = 130, width: int = 6) -> TrainingLists:
@@ -33,56 +40,102 @@ def weights(fitted: NeuralRanker) -> torch.Tensor:
     return torch.cat([each.flatten() for each in fitted.network_.state_dict().values()])
 
 
+@dataclass
+class Ended:
+    """A process that has ended."""
+
+    exitcode: int
+
+
+class Stopped(Exception):
+    """Where a training is left."""
+
+
+def stop(share: float) -> None:
+    raise Stopped(share)
+
+
+def train_alone(own: NeuralRanker, progress: Callable[[float], None]) -> None:
+    """By this process, however many `own` asks for."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(own.seed)
+        train(drawn(), own, progress)
+
+
+@pytest.fixture(scope="module")
+def alone() -> NeuralRanker:
+    return ranker(most_gradient=1.0).fit(drawn())
+
+
 @pytest.fixture(scope="module")
 def both() -> NeuralRanker:
     return ranker(processes=2, most_gradient=1.0).fit(drawn())
 
 
-def test_two_processes_learn_what_one_does(both: NeuralRanker) -> None:
-    alone = ranker(most_gradient=1.0).fit(drawn())
+def assert_about_equal(one: NeuralRanker, other: NeuralRanker) -> None:
     # Adam divides by the size of a gradient, so of one that is nearly 0 the rounding is seen.
-    torch.testing.assert_close(weights(both), weights(alone), rtol=0, atol=2e-3)
-    for one, other in zip(both.curve_, alone.curve_, strict=True):
-        assert one == pytest.approx(other, rel=1e-4)
+    torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=2e-3)
+    for epoch, others in zip(one.curve_, other.curve_, strict=True):
+        assert epoch == pytest.approx(others, rel=1e-4)
 
 
-def test_events_are_foretold_alike(both: NeuralRanker) -> None:
+def test_two_processes_learn_what_one_does(both: NeuralRanker, alone: NeuralRanker) -> None:
+    assert_about_equal(both, alone)
+
+
+def test_events_are_foretold_alike(both: NeuralRanker, alone: NeuralRanker) -> None:
     lists = drawn()
     assert both.events_ == ("chosen",)
-    expected = ranker(most_gradient=1.0).fit(lists).log_odds(lists.features, lists.names)
-    found = both.log_odds(lists.features, lists.names)
+    found, expected = (each.log_odds(lists.features, lists.names) for each in (both, alone))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_training_of_two_processes_resumes(tmp_path: Path) -> None:
-    path = tmp_path / "ranker.safetensors"
-    whole = ranker(processes=2, dropout=0.3, checkpoint=path)
-
-    def stop(share: float) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        whole.fit(drawn(), stop)
-    assert path.exists()
+def test_two_processes_go_on_from_a_checkpoint(tmp_path: Path, alone: NeuralRanker) -> None:
+    """It is left by one process, which can be stopped after its first epoch to the step."""
+    own = ranker(processes=2, most_gradient=1.0, checkpoint=tmp_path / "ranker.safetensors")
+    with pytest.raises(Stopped):
+        train_alone(own, stop)
     shares: list[float] = []
-    resumed = ranker(processes=2, dropout=0.3, checkpoint=path).fit(drawn(), shares.append)
-    assert all(share > 1 / 3 for share in shares), "the first epoch is done"
-    assert torch.equal(weights(resumed), weights(ranker(processes=2, dropout=0.3).fit(drawn())))
+    assert_about_equal(own.fit(drawn(), shares.append), alone)
+    assert shares == pytest.approx([2 / 3, 1]), "the first epoch is done"
+
+
+def test_what_a_process_draws_hangs_on_nothing_that_was_drawn_before() -> None:
+    def drawn_by(rank: int, epoch: int) -> torch.Tensor:
+        Processes(rank, 2).draw_anew(5, epoch)
+        return torch.rand(9)
+
+    with torch.random.fork_rng(devices=[]):
+        first = drawn_by(0, 1)
+        assert torch.equal(drawn_by(0, 1), first)
+        assert not any(torch.equal(drawn_by(*other), first) for other in ((1, 1), (0, 2)))
 
 
 def test_what_fails_in_a_process_is_said() -> None:
-    with pytest.raises(
-        TrainingError, match=r"a process that trains the ranker failed: .*not finite"
-    ):
-        ranker(processes=2, learning_rate=1e30).fit(drawn())
+    of_one = replace(drawn(), users=np.zeros(130, np.int32))
+    said = "a process that trains the ranker failed: TrainingError: lists of at least 2 users"
+    with pytest.raises(TrainingError, match=said):
+        train_together(of_one, ranker(processes=1), None)
+
+
+def test_what_failed_first_is_said_beside_what_failed_of_it(tmp_path: Path) -> None:
+    (tmp_path / "failed-0.txt").write_text("RuntimeError: Connection closed by peer")
+    assert _reasons(tmp_path, [Ended(1), Ended(-signal.SIGKILL), Ended(-signal.SIGTERM)]) == (
+        "RuntimeError: Connection closed by peer; SIGKILL ended process 1"
+    )
 
 
 def test_a_process_that_is_killed_is_said_and_none_is_left() -> None:
-    def kill(share: float) -> None:
-        multiprocessing.active_children()[-1].kill()
+    def kill_one() -> None:
+        while not (running := multiprocessing.active_children()):
+            time.sleep(0.01)
+        running[0].kill()
 
-    with pytest.raises(TrainingError, match="a process that trains the ranker failed: "):
-        ranker(processes=2, epochs=2000, patience=2000).fit(drawn(), kill)
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(TrainingError, match=r"ranker failed: SIGKILL ended process \d"):
+        ranker(processes=2).fit(drawn())
+    killer.join()
     assert not multiprocessing.active_children()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.features.arrays import PAD, Array
-from recsys.ranking.diversity import Method, cosines, diversified, relevance, shared_labels
+from recsys.ranking.diversity import Method, diversified, pairwise_cosines, relevance, shared_labels
 
 OWN = 0.01  # of an item that is like no other, in a DPP
 seeds = st.integers(0, 10_000)
@@ -20,7 +20,7 @@ def drawn(seed: int, lists: int = 3, width: int = 9) -> tuple[Array, Array]:
     vectors[1] = vectors[0]
     items = np.array([rng.permutation(width) for _ in range(lists)], np.int32)
     own = -np.sort(-rng.random((lists, width)), axis=1)
-    return relevance(own.astype(np.float32)), cosines(vectors, items)
+    return relevance(own.astype(np.float32)), pairwise_cosines(vectors, items)
 
 
 def mmr_gain(own: Array, alike: Array, taken: list[int], more: int, strength: float) -> float:
@@ -103,7 +103,7 @@ def test_relevance_is_within_0_and_1() -> None:
 
 def test_items_without_a_vector_are_like_nothing() -> None:
     vectors = np.array([[2, 0], [0, 0], [1, 1]], np.float32)
-    alike = cosines(vectors, np.array([[0, 1, 2, PAD]], np.int32))
+    alike = pairwise_cosines(vectors, np.array([[0, 1, 2, PAD]], np.int32))
     half = np.sqrt(0.5)
     expected = [[1, 0, half, 0], [0, 0, 0, 0], [half, 0, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(alike[0], expected, atol=1e-6)

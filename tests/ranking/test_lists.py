@@ -78,14 +78,14 @@ def test_chosen_equals_sets_in_python(batch: list[tuple[list[int], ...]]) -> Non
 def test_choices_count_for_the_looks_that_their_place_gets() -> None:
     chosen = replace(chosen_of([7, 2], [4], weights=[3, 0.5, 1]), positions=np.array([4, 0, 9]))
     bias = PositionBias(0.5, 2.5)
-    assert chosen.counting(bias).weights.tolist() == [6, 0.5, 2.5]
-    assert chosen.counting(None) is chosen
+    assert chosen.weighed(bias).weights.tolist() == [6, 0.5, 2.5]
+    assert chosen.weighed(None) is chosen
     assert chosen.factors(bias).tolist() == pytest.approx([6.5 / 3.5, 2.5])
     assert chosen.factors(None).tolist() == [1, 1]
     left = chosen.within(leaving_out([7], [], items=9)).take(np.array([1, 0]))
-    assert left.counting(bias).weights.tolist() == [2.5, 0.5]
+    assert left.weighed(bias).weights.tolist() == [2.5, 0.5]
     unplaced = chosen_of([1])
-    assert unplaced.counting(bias) is unplaced
+    assert unplaced.weighed(bias) is unplaced
 
 
 def test_weights_of_lists_go_with_them() -> None:

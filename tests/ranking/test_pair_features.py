@@ -319,6 +319,6 @@ def test_every_feature_is_of_one_family(
     found = families(world.histories, candidates, known)
     assert tuple(found) == computed[1] == feature_names(known)
     sources = {f"source {source.name}" for source in known.sources}
-    about = {"all sources together", "popularity and age", "the history", "had before"}
-    about |= {"time of day"}
+    about = {"all sources together", "popularity and age", "the history"}
+    about |= {"time of day", "how often it was had"}
     assert set(found.values()) == sources | about | {"circle", "place", "size", "price"}

@@ -197,7 +197,7 @@ def test_a_condition_holds_of_all_that_is_offered(shop_engine: Engine) -> None:
     rows = shop_engine.recommend(sessions={"visit": []}, k=3, where=f"item_id = '{one}'")
     assert rows["item_id"].to_list() == [one]
     assert "to offer" in rows["note"][0]
-    with pytest.raises(DataError, match=r"names the column 'prise'.*did you mean 'price'"):
+    with pytest.raises(DataError, match=r"names the column 'prise'.*declared are .*price"):
         shop_engine.recommend(users, where="prise < 3")
 
 

@@ -108,6 +108,15 @@ def test_a_source_that_settings_turn_off_has_no_weight() -> None:
         Engine(ordered_settings(sources={"als": {"use": False}}, fusion={"weights": {"als": 2}}))
 
 
+def test_an_engine_whose_fusion_names_what_the_data_turns_off_is_loaded(tmp_path: Path) -> None:
+    fusion = {"weights": {"content": 2, "als": 1}, "quotas": {"tagged": 1}, "first": 5}
+    engine = ordered_engine({"ann": "abc", "bob": "bcd"}, fusion=fusion)
+    engine.save(tmp_path / "engine")
+    again = Engine.load(tmp_path / "engine")
+    assert again.settings == engine.settings
+    assert_same_lists(again.recommend(engine.users, k=3), engine.recommend(engine.users, k=3))
+
+
 def test_a_source_that_the_data_turns_off_is_noted() -> None:
     said = "weights and quotas in fusion count for nothing of what is left out: content, mine"
     fusion = {"weights": {"content": 2, "als": 1}, "quotas": {"mine": 1}, "first": 5}

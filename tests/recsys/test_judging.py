@@ -10,9 +10,11 @@ import pytest
 
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import FUSED, evaluate
+from recsys.evaluation.protocols import windows
 from recsys.judging import event_gains, graded_ndcg
 from recsys.ranking.lists import Chosen
 from recsys.settings import EngineSettings
+from recsys.trial import Trial
 from tests.shops import assert_same_lists, quick_settings, small_shop
 
 VIEW, CART, PURCHASE = range(3)
@@ -102,3 +104,20 @@ def test_what_the_ranker_adds_is_said() -> None:
     (note,) = (note for note in engine.notes if note.startswith("the ranker adds "))
     assert "over the best single source, '" in note
     assert "held-out lists (" in note
+
+
+def test_what_sources_find_is_what_an_evaluation_says_of_them() -> None:
+    """Counted once by the trial of a fit and once by marks of the same users' positives."""
+    settings = quick_settings(evaluation={"protocol": "time", "share": 0.2, "k": 5})
+    engine = Engine(settings)
+    log, catalog = engine.read(small_shop().events, small_shop().items)
+    marks = evaluate(engine, log, catalog, settings.evaluation).positives
+    (window,) = windows(log, settings.evaluation)
+    learnt = engine.learnt
+    chosen, anywhere, by_source = Trial(window.moment, learnt.fitted, learnt.policy).found()
+    assert chosen == len(marks)
+    assert anywhere == (marks["found_by"].list.len() > 0).sum()
+    for name, own in by_source.items():
+        assert own == marks["found_by"].list.contains(name).sum()
+    (told,) = [note for note in engine.notes if note.startswith("the sources offer ")]
+    assert all(f"{member.name} " in told for member in learnt.fitted.sources.offering)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
 from recsys.features.catalog import Catalog
 from recsys.features.columns import LogColumns
 from recsys.features.errors import DataError
+from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
 from recsys.fitting import Fitting
@@ -28,6 +31,7 @@ from recsys.learning import (
 from recsys.policy import Policy
 from recsys.ranking.day_features import Told
 from recsys.retrieval.als import Als
+from recsys.retrieval.popular import Popular
 from recsys.retrieval.sources import Older, Sources, named
 from recsys.settings import EngineSettings
 from recsys.shop import CLOSING
@@ -387,6 +391,29 @@ def test_a_ranker_whose_features_are_others_at_serving_time_is_not_served(
     differs = "no ranker: features of everything are not those of the past; they differ in ["
     assert any(note.startswith(differs) and "'height'" in note for note in engine.notes)
     assert len(engine.recommend(engine.users[:3], k=5)) == 15
+
+
+def test_without_a_refit_the_sources_of_the_newest_moment_serve(tmp_path: Path) -> None:
+    """What was popular before the newest moment is asked of the whole log's histories."""
+    shop, training = small_shop(), {"least_positives": 20}
+    settings = quick_settings(
+        training={**training, "refit": False}, sources={"als": {"use": False}}
+    )
+    engine = Engine(settings).fit(shop.events, shop.items)
+    log, fitted = engine.learnt.log, engine.learnt.fitted
+    newest = next(moments_in_time(log, 1, settings.training.stretch)).past
+    popular = named(fitted.sources.members, "popular").retriever
+    histories = Histories.of(log, np.arange(len(log.users), dtype=np.int32))
+    own = popular.retrieve(histories, 10, engine.learnt.policy.allowed(histories))
+    older = Popular().fit(newest, engine.learnt.catalog)
+    expected = older.retrieve(histories, 10, engine.learnt.policy.allowed(histories))
+    np.testing.assert_array_equal(own.items, expected.items)
+    assert fitted.ranker is not None
+    assert fitted.knowledge.statistics.whole.log is log
+    assert any(note.startswith("training.refit is off") for note in engine.notes)
+    engine.save(tmp_path / "engine")
+    again = Engine.load(tmp_path / "engine")
+    assert_frame_equal(again.recommend(engine.users), engine.recommend(engine.users))
 
 
 def events_of(log: Interactions) -> list[tuple[int, ...]]:

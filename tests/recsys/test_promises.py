@@ -16,9 +16,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys.artifact import check_folder
-from recsys.cli import Exit, main
+from recsys.cli import main
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import evaluate
+from recsys.exits import Exit
 from recsys.features.arrays import PAD
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions

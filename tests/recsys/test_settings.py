@@ -101,7 +101,11 @@ def test_every_column_of_vectors_is_read_by_some_source() -> None:
     assert tables["vectors-sound-of-it"] == likeness
     assert tables["vectors-smell"]["depth"] == 5
     assert not {"vectors-image", "vectors-text"} & tables.keys()
-    assert {each.name for each in make_sources(settings).members} == tables.keys()
+    made = {each.name: each.retriever for each in make_sources(settings).members}
+    assert made.keys() == tables.keys()
+    assert [name for name, each in made.items() if getattr(each, "index", each) is None] == [
+        "vectors-sound-of-it"
+    ]
 
 
 def test_vectors_of_text_that_the_content_source_leaves_are_read_by_another() -> None:
@@ -216,6 +220,7 @@ def test_the_benchmarks_differ_in_their_data_only() -> None:
         ({"als": {"factor": 5}}, r"unknown setting 'sources.als.factor'; did you mean 'factors'\?"),
         ({"als": {"factors": "many"}}, r"setting 'sources.als.factors': .* got 'many'"),
         ({"als": {"factors": 2.5}}, r"setting 'sources.als.factors': .* got 2.5"),
+        ({"content": {"index": None}}, "'sources.content.index' is None, and depth 64 needs one"),
         ({"als": {"depth": -1}}, "setting 'sources.als.depth' must be 0 or more, or auto; got -1"),
         ({"als": {"depth": "all"}}, "setting 'sources.als.depth' must be"),
         ({"als": {"depth": True}}, "setting 'sources.als.depth' must be"),

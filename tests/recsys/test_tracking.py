@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import pytest
 
-from recsys.cli import Exit, main
+from recsys.cli import main
 from recsys.engine import Engine
+from recsys.exits import Exit
 from recsys.features.errors import DataError, MissingDependency, SettingsError
 from recsys.fingerprint import of_log
 from recsys.run_folder import RunFolder, new_folder, plain
@@ -405,6 +407,8 @@ def test_an_evaluation_of_the_command_line_is_kept(
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     assert [(line["run"], line["epoch"]) for line in lines] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert "two-stage/ndcg@10" in read(folder, "metrics.json")
+    marks = pl.read_parquet(folder / "positives.parquet")
+    assert len(marks) == read(folder, "evaluation.json")["runs"][0]["protocol"]["positives"]
     settings = EngineSettings.parse(read(folder, "settings.json"))
     assert settings.tracking.folder == tmp_path / "kept"
 

@@ -178,3 +178,12 @@ def test_vectors_of_zeros_alone_offer_nothing() -> None:
     content = Content(device="cpu").fit(log_of(RED), catalog_of(np.zeros((6, 3), np.float32)))
     found = content.retrieve(sessions([RED]), 2, Allowed.everything(1, 6))
     assert found.items.tolist() == [[PAD, PAD]]
+
+
+def test_without_an_index_it_gives_the_same_scores_and_offers_nothing(content: Content) -> None:
+    silent = Content(device="cpu", index=None).fit(log_of(RED, DESK, CHAIR), catalog_of())
+    histories, items = sessions([RED, DESK]), np.array([[GREEN, BLACK, CARD]], np.int32)
+    np.testing.assert_array_equal(silent.score(histories, items), content.score(histories, items))
+    assert silent.index_ is None
+    with pytest.raises(TrainingError, match="content has no index, it only gives scores"):
+        silent.retrieve(histories, 2, Allowed.everything(1, len(IDS)))

@@ -32,6 +32,11 @@ class TestSequence(RetrieverContract):
     recall_floor = 0.8
 
 
+class TestSequenceOfTwo(RetrieverContract):
+    make = staticmethod(lambda **settings: small(**{"members": 2, "epochs": 8, **settings}))
+    recall_floor = 0.8
+
+
 @pytest.fixture(scope="module")
 def world() -> World:
     return planted()
@@ -71,6 +76,24 @@ def test_the_kernel_computes_the_network(network: SequenceNetwork, length: int) 
         weights, table, offsets, items.ravel().astype(np.int32), events.ravel(), pauses.ravel()
     )
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_two_members_score_by_the_mean_of_both(world: World, fitted: Sequence) -> None:
+    two = small(members=2).fit(world.log, world.catalog)
+    histories = sessions([3], [4, 9], [1, 2, 5], [7], [8, 2], [0, 11])
+    items = np.tile(np.arange(ITEMS, dtype=np.int32), (6, 1))
+    one, both = fitted.users_of(histories), two.users_of(histories)
+    np.testing.assert_allclose(both[:, :16], one / 2, rtol=1e-6)  # the first has the same seed
+    assert np.abs(both[:, :16] - both[:, 16:]).max() > 0.1
+    table = two._learnt.table
+    expected = both[:, :16] @ table[:, :16].T + both[:, 16:] @ table[:, 16:].T
+    np.testing.assert_allclose(two.score(histories, items), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_other_settings_saved_is_refused(fitted: Sequence, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    with pytest.raises(ArtifactError, match="has 1 members, the settings 2"):
+        small(members=2).load(tmp_path)
 
 
 def test_histories_in_one_row_do_not_see_one_another(network: SequenceNetwork) -> None:

@@ -4,7 +4,9 @@ import math
 from string import ascii_lowercase
 
 import numpy as np
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from recsys.engine import Engine
 from recsys.evaluation.account import LOST, Found, account
@@ -158,6 +160,41 @@ def test_an_engine_accounts_for_all_that_was_chosen() -> None:
     assert evaluation.account["positives"] == len(pairs)
     assert sum(row["positives"] for row in lost) == len(pairs)
     assert sum(row["share"] for row in lost) == pytest.approx(1)
+
+
+def test_every_scored_positive_is_marked_with_what_found_it() -> None:
+    """The marks agree with the account, and with the lists themselves."""
+    shop = small_shop()
+    engine = Engine(quick_settings())
+    log, catalog = engine.read(shop.events, shop.items)
+    found = evaluate(engine, log, catalog, EvaluationSettings(protocol="time", k=5, share=0.2))
+    marks = found.positives
+    assert len(marks) == found.protocol["positives"]
+    assert not marks.select("user_id", "item_id").is_duplicated().any()
+    stages = dict(marks["stage"].value_counts().iter_rows())
+    lost = {row["stage"]: row["positives"] for row in found.account["lost"][:6]}
+    assert stages == {stage: n for stage, n in lost.items() if n}
+    assert (marks["stage"] == "on the list").eq(marks["rank"] <= 5).all()
+    for name, own in found.account["sources"].items():
+        by = marks["found_by"].list.contains(name)
+        assert marks.filter(by & (marks["found_by"].list.len() == 1)).height == own["only"]
+    of_retrieval = marks.filter(pl.col("stage").is_in(LOST[3:6]))
+    assert of_retrieval.height > 0
+    assert_frame_equal(of_retrieval, marks.filter(pl.col("found_by").list.len() == 0))
+    offered = engine.recommend(marks["user_id"].unique(), k=5).drop_nulls("item_id")
+    hits = offered.join(marks, on=["user_id", "item_id"])
+    assert hits.height == stages["on the list"]
+    assert (hits["rank"] == hits["rank_right"]).all()
+
+
+def test_of_several_windows_each_mark_says_which() -> None:
+    shop = small_shop()
+    engine = Engine(quick_settings(ranker={"epochs": 1}))
+    log, catalog = engine.read(shop.events, shop.items)
+    protocol = EvaluationSettings(protocol="walk-forward", windows=2, share=0.1)
+    found = evaluate(engine, log, catalog, protocol)
+    assert found.positives["window"].unique(maintain_order=True).to_list() == [1, 2]
+    assert len(found.positives) == found.protocol["positives"]
 
 
 def test_the_ceiling_bounds_every_list() -> None:

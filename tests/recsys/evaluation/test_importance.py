@@ -61,7 +61,7 @@ def going_by(engine: Engine, feature: str) -> Engine:
     [
         ("next rank", "source next"),
         ("category affinity", "category"),
-        ("times in history", "had before"),
+        ("times in history", "how often it was had"),
     ],
 )
 def test_only_the_family_that_it_goes_by_counts(
@@ -81,7 +81,7 @@ def test_only_the_family_that_it_goes_by_counts(
 def test_what_is_the_same_for_a_whole_list_is_left_out(tried: tuple[Engine, Held]) -> None:
     engine, held = tried
     families = {each["family"] for each in importance(engine, held, 5, 200)["families"]}
-    assert {"source next", "source als", "category", "price", "had before"} <= families
+    assert {"source next", "source als", "category", "price", "how often it was had"} <= families
     assert "the history" not in families
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.cli import Exit, main
+from recsys.cli import main
+from recsys.exits import Exit
 from recsys.features.errors import DataError, SettingsError
 from recsys.reporting import findings, stages
 from recsys.reporting.breakdown import slices_said
