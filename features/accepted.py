@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
-from recsys.features.columns import EventType
+from recsys.features.columns import UNNAMED, EventType
 from recsys.features.interactions import Clock, Interactions
 from recsys.features.shown import Shown
 from recsys.features.vocabulary import Vocabulary
@@ -62,7 +62,7 @@ def assemble(
         weights=weights_of(rows, names, codes, events)[order],
         events=names,
         clock=clock,
-        worths=tuple(events.get(name, EventType()).weight for name in names),
+        worths=tuple(events.get(name, UNNAMED).weight for name in names),
         positions=_positions(rows)[order] if "position" in rows.columns else None,
     )
     return Accepted(log, order)
@@ -186,7 +186,7 @@ def weights_of(
     events: Mapping[str, EventType],
 ) -> Floats:
     """(n,) event weight x weight x (1 + ln quantity); a quantity below one counts as one."""
-    of_event = np.array([events.get(name, EventType()).weight for name in names], np.float32)
+    of_event = np.array([events.get(name, UNNAMED).weight for name in names], np.float32)
     weights: Floats = of_event[codes]
     if "weight" in rows.columns:
         weights = weights * rows["weight"].cast(pl.Float32).to_numpy()

@@ -49,6 +49,9 @@ class EventType(Settings):
         return self
 
 
+UNNAMED = EventType()
+"""What an event counts as that settings do not name."""
+
 _VIEW = EventType(weight=0.3, offer_again=True)
 _CART = EventType(weight=0.6, offer_again=True)
 _PURCHASE = EventType(weight=1.0)

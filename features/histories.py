@@ -1,6 +1,8 @@
 """A batch of queries: for each, what one user did before now, as ragged arrays."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
 from recsys.features.interactions import Interactions
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,16 @@ class Histories:
     weights: Floats  # (n,)
     now: Times  # (b,) the moment of the question; no event is later
     timed: bool = True  # False: nobody told when the events were, and `times` only say now
+    _made: dict[int, tuple[object, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def __reduce__(self) -> tuple[type["Histories"], tuple[Any, ...]]:
+        """Of a copy nothing has been made yet."""
+        return Histories, tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
     @classmethod
     def of(cls, log: Interactions, users: Rows, now: Array | int | None = None) -> "Histories":
@@ -35,7 +46,7 @@ class Histories:
         """
         offsets, flat = ragged.gather(log.offsets, users)
         if now is None:
-            now = int(log.times.max()) if len(log) else 0
+            now = log.end
         return cls(
             users=users,
             offsets=offsets,
@@ -64,6 +75,15 @@ class Histories:
             now=self.now[queries],
             timed=self.timed,
         )
+
+    def once(self, maker: object, make: Callable[["Histories"], Made]) -> Made:
+        """What `make` makes of these histories: made when it is first asked for, held as they are.
+
+        It is held for the `maker`, whatever `make` reads besides. Nobody may edit it.
+        """
+        if id(maker) not in self._made:
+            self._made[id(maker)] = maker, make(self)  # held too, or its id might be another's
+        return cast(Made, self._made[id(maker)][1])
 
     def pause(self) -> Times:
         """(b,) the time between each history's last event and now; 0 for an empty one."""

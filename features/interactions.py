@@ -44,6 +44,11 @@ class Interactions:
         """(users + 1,) where each user's events begin and end."""
         return ragged.offsets_of(np.bincount(self.user_rows, minlength=len(self.users)))
 
+    @cached_property
+    def end(self) -> int:
+        """When the last event of all was; 0 without any."""
+        return int(self.times.max()) if len(self) else 0
+
     @property
     def counts(self) -> Array:
         """(users,) how many events each user has."""

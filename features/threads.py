@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain, islice
 from typing import TypeVar
 
 Block = TypeVar("Block")
@@ -32,14 +33,22 @@ def side_by_side(work: Callable[[Block], Answer], blocks: Iterable[Block]) -> It
     """`work` of each block, in their order, as many at a time as there are cores.
 
     Torch runs each block with one thread: threads that wait for one another within a block cost
-    more than they give. No more than one block beyond those at work is held.
+    more than they give. No more than one block beyond those at work is held. A block that is the
+    only one stays on this thread: another wakes up later than a single request is answered.
     """
     if is_worker():
         yield from map(work, blocks)
         return
+    blocks = iter(blocks)
+    first = list(islice(blocks, 2))
+    if len(first) < 2:
+        with one_thread():
+            answers = [work(block) for block in first]
+        yield from answers
+        return
     waiting: deque[Future[Answer]] = deque()
     try:
-        for block in blocks:
+        for block in chain(first, blocks):
             waiting.append(_pool().submit(work, block))
             if len(waiting) > cores():
                 yield waiting.popleft().result()

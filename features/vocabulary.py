@@ -1,5 +1,6 @@
 """External ids <-> int32 rows, frozen: the only place where ids are mapped."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,8 @@ from recsys.features.errors import DataError
 Ids = pl.Series | Sequence[str] | Sequence[int] | Array
 """What a caller may pass where ids are asked for."""
 
-_FEW = 4096  # up to here a binary search beats building the hash table of a join
+_FEW = 32  # up to here a binary search in Python beats the start of a query in polars
+_MANY = 4096  # up to here a binary search beats building the hash table of a join
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Vocabulary:
         asked = self._cast(as_ids(ids, self.noun))
         if not len(self) or not len(asked):
             return np.full(len(asked), PAD, np.int32)
-        if len(asked) > _FEW:
+        if len(asked) > _MANY:
             return self._joined(asked)
+        if len(asked) <= _FEW:
+            return np.array([self._row(each) for each in asked], np.int32)
         sorted_ids, order = self._sorted
         place = np.minimum(sorted_ids.search_sorted(asked).to_numpy(), len(self) - 1)
         found = sorted_ids[place].eq_missing(asked).to_numpy()
@@ -76,6 +80,15 @@ class Vocabulary:
     def _table(self) -> pl.DataFrame:
         rows = pl.int_range(len(self), dtype=pl.Int32, eager=True)
         return pl.DataFrame({"id": self.ids, "row": rows})
+
+    def _row(self, asked: str | int | None) -> int:
+        """The row of one id, PAD where it is unknown."""
+        sorted_ids, order = self._sorted
+        if asked is None:
+            return PAD
+        place = bisect_left(sorted_ids, asked)  # strings of polars and of Python sort alike
+        known = place < len(order) and sorted_ids[place] == asked
+        return int(order[place]) if known else PAD
 
     def _joined(self, asked: pl.Series) -> Rows:
         joined = (

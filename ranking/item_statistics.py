@@ -71,7 +71,7 @@ class ItemStatistics:
     @cached_property
     def table(self) -> Floats:
         """(things + 1, columns) as of the end of the log; the last row is that of no thing."""
-        known = self._columns(self.past.events().at_end(), self.whole.at_end, self._end)
+        known = self._columns(self.past.events().at_end(), self.whole.at_end, self.whole.log.end)
         return np.concatenate([known, np.zeros((1, known.shape[1]), np.float32)])
 
     def write(self, items: Rows, moments: Times, columns: Array) -> None:
@@ -92,7 +92,11 @@ class ItemStatistics:
 
     def _early(self, moments: Times) -> Array:
         """Which of the moments (b,) lie before the end of the log, for which there is no table."""
-        return np.flatnonzero(moments < self._end) if self.has_clock else np.zeros(0, np.int64)
+        return (
+            np.flatnonzero(moments < self.whole.log.end)
+            if self.has_clock
+            else np.zeros(0, np.int64)
+        )
 
     def _things(self, items: Rows) -> Rows:
         return np.where(items == PAD, np.int32(PAD), self.past.things[items])
@@ -135,12 +139,6 @@ class ItemStatistics:
         """(s,) in words"""
         unit = "days" if self.has_clock else "steps"
         return tuple(f"{span} {unit}" for span in self.whole.spans)
-
-    @cached_property
-    def _end(self) -> int:
-        """When the last event of all was; 0 without any."""
-        times = self.whole.log.times
-        return int(times.max()) if len(times) else 0
 
 
 def _at_least(values: Array) -> Array:

@@ -159,7 +159,7 @@ class ListNetwork(nn.Module):
             first.weight.mul_(self.scale)
         layers: list[nn.Module] = [first]
         for layer in others:
-            layers += [nn.ReLU(), layer]
+            layers += [nn.ReLU(inplace=True), layer]
         return nn.Sequential(*layers).eval()
 
     def begin_with(self, log_odds: Tensor) -> None:

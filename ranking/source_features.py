@@ -71,28 +71,48 @@ def fused_rank(candidates: Candidates) -> Group:
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array) -> None:
-    """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank."""
+    """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank.
+
+    Most scores of a source of links are 0, and all zeros have one rank: only others are compared.
+    """
     width = items.shape[1]
-    lowest = np.finfo(np.float32).min  # not -inf, of which fastmath knows nothing
+    worths = _of_ranks(width + 1)  # one more: to fastmath a NaN may be worse than itself
+    told = np.empty(width, np.float32)  # the scores that are not 0, of items and not of PAD
     for row in range(start, stop):
-        own = scores[row].copy()
-        best = np.float32(0)
+        own = scores[row]
+        n, zeros, positive, best = 0, np.float32(0), np.float32(0), np.float32(0)
         for place in range(width):
-            if items[row, place] == PAD:  # its 0 would beat a score below 0, so that ranks would
-                own[place] = lowest  # hang on how far a list is padded
-            elif own[place] > best:
-                best = own[place]
+            if items[row, place] == PAD:
+                continue
+            if own[place] == 0:
+                zeros += 1
+                continue
+            told[n] = own[place]
+            n += 1
+            positive += np.float32(1) if own[place] > 0 else np.float32(0)
+            best = max(best, own[place])
         scale = 1 / best if best > 0 else np.float32(0)
         for place in range(width):
             if items[row, place] == PAD:
                 continue
             score = own[place]
             better = np.float32(0)  # of the width of a score, so that the loop is vectorised
-            for other in range(width):
-                better += np.float32(1) if own[other] > score else np.float32(0)
+            for other in range(n if score != 0 else 0):
+                better += np.float32(1) if told[other] > score else np.float32(0)
+            better += zeros if score < 0 else np.float32(0)
+            better += positive if score == 0 else np.float32(0)
             columns[row, place, 0] = score
             columns[row, place, 1] = score * scale
-            columns[row, place, 2] = 1 / np.sqrt(np.float32(1) + better)
+            columns[row, place, 2] = worths[int(better)]
+
+
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+def _of_ranks(n: int) -> Array:
+    """(n,) 1 / sqrt(1 + rank)"""
+    worths = np.empty(n, np.float32)
+    for rank in range(n):
+        worths[rank] = 1 / np.sqrt(np.float32(1) + np.float32(rank))
+    return worths
 
 
 @njit(nogil=True, cache=True)

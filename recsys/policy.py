@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys.features import ragged
 from recsys.features.arrays import Array, Mask, Rows
-from recsys.features.columns import EventType
+from recsys.features.columns import UNNAMED, EventType
 from recsys.features.histories import Histories
 from recsys.retrieval.allowed import Allowed
 
@@ -21,7 +21,7 @@ class Policy:
 
     @classmethod
     def of(cls, mask: Mask, names: tuple[str, ...], events: Mapping[str, EventType]) -> "Policy":
-        hides = [not events.get(name, EventType()).offer_again for name in names]
+        hides = [not events.get(name, UNNAMED).offer_again for name in names]
         return cls(mask, np.array(hides, bool))
 
     def without(self, items: Rows) -> "Policy":

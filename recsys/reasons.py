@@ -36,8 +36,10 @@ def because(
         if retriever.name not in candidates.sources:
             continue
         mine = main == candidates.sources.index(retriever.name)
+        if not mine.any():
+            continue
         codes[mine] = number * _MANNERS + _PLAIN
-        if links_items(retriever) and mine.any():
+        if links_items(retriever):
             try:
                 links = retriever.links(recent, np.where(mine, candidates.items, PAD))
             except PASSING:  # said when its features failed
@@ -54,24 +56,29 @@ def because(
 def sentences(
     codes: Array, past: Rows, retrievers: Sequence[Retriever], titles: pl.Series
 ) -> pl.Series:
-    """One sentence (n,) for each code and past item (n,); null where the code is PAD."""
-    before, after = [], []
-    for retriever in retrievers:
-        head, _, tail = retriever.reason.partition("{item}")
-        before += [head, retriever.reason.format(item="earlier choices"), HAD_BEFORE]
-        after += [tail, "", ""]
-    named = past != PAD
-    parts = pl.DataFrame(
-        {
-            "before": pl.Series(before, dtype=pl.String)[np.maximum(codes, 0)],
-            "title": titles[np.where(named, past, 0)],
-            "after": pl.Series(after, dtype=pl.String)[np.maximum(codes, 0)],
-            "named": named,
-            "said": codes != PAD,
-        }
+    """One sentence (n,) for each code and past item (n,); null where the code is PAD.
+
+    Each different one is put into words once.
+    """
+    keys = codes * np.int64(len(titles) + 1) + (past + 1)
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    different = zip(codes[first].tolist(), past[first].tolist(), strict=True)
+    words = [_in_words(code, item, retrievers, titles) for code, item in different]
+    said: pl.Series = pl.Series("reason", words, dtype=pl.String)[place]
+    return said
+
+
+def _in_words(
+    code: int, past: int, retrievers: Sequence[Retriever], titles: pl.Series
+) -> str | None:
+    if code == PAD:
+        return None
+    number, manner = divmod(code, _MANNERS)
+    if manner == _AGAIN:
+        return HAD_BEFORE
+    return retrievers[number].reason.format(
+        item=titles[past] if manner == _NAMED else "earlier choices"
     )
-    words = pl.when("named").then(pl.concat_str("before", "title", "after")).otherwise("before")
-    return parts.select(pl.when("said").then(words).alias("reason")).to_series()
 
 
 def main_source(candidates: Candidates) -> Array:

@@ -308,7 +308,7 @@ class _Reading:
             raise SettingsError(
                 f"rule {rule.called!r} counts days, which needs a clock; the log has none"
             )
-        end = self.log.times.max(initial=0)
+        end = self.log.end
         first = np.full(len(self.log.items), end)
         np.minimum.at(first, self.log.item_rows, self.log.times)
         lately: Mask = first >= end - rule.days * DAY

@@ -10,7 +10,7 @@ import polars as pl
 from recsys.features import ragged
 from recsys.features.accepted import weights_of
 from recsys.features.arrays import PAD, Array, Floats, Rows, Times
-from recsys.features.columns import EventType, LogColumns
+from recsys.features.columns import UNNAMED, EventType, LogColumns
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
@@ -61,7 +61,7 @@ def read_sessions(
     order = np.argsort(read.session, kind="stable")
     order = order[read.items[order] != PAD]
     known = np.bincount(read.session[order], minlength=len(read.names))
-    now = np.full(len(read.names), log.times.max(initial=0), np.int64)
+    now = np.full(len(read.names), log.end, np.int64)
     np.maximum.at(now, read.session, read.times)
     histories = Histories(
         users=np.full(len(read.names), PAD, np.int32),
@@ -101,7 +101,7 @@ def _of_lists(
         np.repeat(np.arange(len(names)), lengths),
         items,
         codes,
-        np.full(len(items), log.times.max(initial=0), np.int64),
+        np.full(len(items), log.end, np.int64),
         weights_of(pl.DataFrame(), log.events, codes, events),
         timed=False,
     )
@@ -142,7 +142,7 @@ def _in_order(
     table: pl.DataFrame, columns: LogColumns, log: Interactions
 ) -> tuple[pl.DataFrame, bool]:
     """The rows by time or order, with their moments as the log counts them; are any told?"""
-    end = pl.lit(int(log.times.max(initial=0)))
+    end = pl.lit(log.end)
     if columns.order in table.columns:
         table = table.sort(columns.order, maintain_order=True)
     if log.clock != "time" or columns.time not in table.columns or not len(table):
@@ -167,7 +167,7 @@ def _amounts(table: pl.DataFrame, columns: LogColumns) -> pl.DataFrame:
 
 def _least(log: Interactions, events: Mapping[str, EventType]) -> int:
     """The event that says least, which is what an event of no known kind counts as."""
-    return int(np.argmin([events.get(name, EventType()).weight for name in log.events]))
+    return int(np.argmin([events.get(name, UNNAMED).weight for name in log.events]))
 
 
 def _codes(

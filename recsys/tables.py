@@ -26,6 +26,9 @@ class Asked:
 
     def blocks(self, size: int) -> Iterator["Asked"]:
         """Who asks in order, `size` at a time."""
+        if len(self.ids) <= size:
+            yield self
+            return
         for start in range(0, len(self.ids), size):
             ids = self.ids[start : start + size]
             histories = self.histories.take(np.arange(start, start + len(ids)))
@@ -78,6 +81,8 @@ class Lists:
     @classmethod
     def joined(cls, parts: Sequence["Lists"]) -> "Lists":
         """The lists of several blocks as one."""
+        if len(parts) == 1:
+            return parts[0]
 
         def whole(name: str) -> Array:
             return np.concatenate([getattr(part, name) for part in parts])
@@ -96,8 +101,12 @@ class Lists:
 
 
 def _wide(values: Array, k: int, fill: float) -> Array:
-    rest = [(0, 0)] * (values.ndim - 2)
-    return np.pad(values, [(0, 0), (0, k - values.shape[1]), *rest], constant_values=fill)
+    """The lists (b, w, ...) at `k` places."""
+    if values.shape[1] == k:
+        return values
+    wide = np.full((len(values), k, *values.shape[2:]), fill, values.dtype)
+    wide[:, : values.shape[1]] = values
+    return wide
 
 
 def as_table(
@@ -119,6 +128,7 @@ def as_table(
     shown[:, 0] = True  # who is offered nothing has one row to say so
     owner, place = np.nonzero(shown)
     items, codes, past = lists.items[shown], lists.codes[shown], lists.past[shown]
+    foretold = lists.probabilities[shown]
     table = pl.DataFrame(
         {
             "user_id": asked.ids[owner],
@@ -128,11 +138,12 @@ def as_table(
             "sources": _names(lists.offered[shown], sources),
             "reason": sentences(codes, past, retrievers, catalog.titles()),
             "note": _notes(asked, lists, k, rules)[owner],
+            **{
+                f"p_{name}": pl.Series(foretold[:, number], nan_to_null=True)
+                for number, name in enumerate(events)
+            },
         }
     )
-    foretold = lists.probabilities[shown]
-    columns = [pl.Series(f"p_{name}", foretold[:, n]) for n, name in enumerate(events)]
-    table = table.with_columns(each.fill_nan(None) for each in columns)
     if (items == PAD).any():
         there = pl.col("item_id").is_not_null()
         table = table.with_columns(pl.when(there).then(pl.col("rank", "score")))

@@ -97,7 +97,7 @@ class Als:
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
         """The `k` items with the largest product with each history's factors."""
-        users = self.users_of(histories)
+        users = histories.once(self._learnt, self.users_of)
         items, scores = self._index.search(users, k, allowed)
         silent = ~users.any(axis=1)  # an empty history, or one of items that nobody had
         items[silent], scores[silent] = PAD, -np.inf
@@ -105,7 +105,8 @@ class Als:
 
     def score(self, histories: Histories, items: Rows) -> Floats:
         each = np.arange(len(histories), dtype=np.int32)[:, None]
-        return dots(self.users_of(histories), each, self._learnt.items, items)[:, :, 0]
+        users = histories.once(self._learnt, self.users_of)
+        return dots(users, each, self._learnt.items, items)[:, :, 0]
 
     def likeness(self, sources: Rows, targets: Rows) -> Floats:
         """Cosine of the factors of each past item (b, l) with each target (b, w), as (b, w, l)."""

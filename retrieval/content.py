@@ -60,14 +60,14 @@ class Content:
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
         """The `k` allowed items nearest to each profile; PAD where no item has a vector."""
-        profiles = self.profiles(histories)
+        profiles = histories.once(self.units_, self.profiles)
         items, scores = self._search(profiles, k, allowed)
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
         """Cosine of each item (b, w) with its history's profile; 0 where either has no vector."""
         units = self._fitted()
-        profiles = self.profiles(histories)
+        profiles = histories.once(self.units_, self.profiles)
         each = np.arange(len(profiles), dtype=np.int32)[:, None]
         return dots(profiles, each, units, items)[:, :, 0]
 

@@ -78,11 +78,12 @@ class CoVisit:
         return self
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
-        items, scores = self._links.best(self._steps(histories), k, allowed)
+        steps = histories.once(self._links, self._steps)
+        items, scores = self._links.best(steps, k, allowed)
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
-        return self._links.score(self._steps(histories), items)
+        return self._links.score(histories.once(self._links, self._steps), items)
 
     def contributions(self, histories: Histories, items: Rows) -> Floats:
         weights = contributions.by_age(histories, self._by_age)

@@ -73,7 +73,7 @@ class FactorSpace:
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed, name: str) -> Candidates:
         """The `k` items with the largest product with each history's factors."""
-        users = self.users_of(histories)
+        users = histories.once(self, self.users_of)
         items, scores = self.index.search(users, k, allowed)
         silent = ~users.any(axis=1)
         items[silent], scores[silent] = PAD, -np.inf
@@ -82,7 +82,8 @@ class FactorSpace:
     def score(self, histories: Histories, items: Rows) -> Floats:
         """The products (b, w) with given items; 0 for PAD."""
         each = np.arange(len(histories), dtype=np.int32)[:, None]
-        return dots(self.users_of(histories), each, self.vectors, items)[:, :, 0]
+        users = histories.once(self, self.users_of)
+        return dots(users, each, self.vectors, items)[:, :, 0]
 
     def save(self, path: Path) -> None:
         npz.write(path, vectors=self.vectors, contexts=self.contexts)

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,7 @@ from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.device import check
 from recsys.features.errors import ArtifactError, DataError, MissingDependency, SettingsError
-from recsys.features.threads import cores, side_by_side
+from recsys.features.threads import cores, is_worker, side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.cells import Cells
 from recsys.retrieval.gpu import gpu_resources
@@ -26,6 +27,9 @@ from recsys.retrieval.searchers import Exact, Measured, Searcher, kind_of, make,
 _LEAST_BLOCK = 32  # queries that are worth a thread of their own
 _NARROW = 10  # a filter that leaves one in so many is searched by reading what it leaves
 _TAIL = 1024  # changes below which nothing is built anew
+
+_Lists = tuple[Rows, Floats]
+"""Rows and scores (b, k), best first; PAD and -inf where there are fewer."""
 
 
 def import_faiss() -> ModuleType:
@@ -55,6 +59,11 @@ class _Stored:
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.alive)) + len(self.tail)
+
+    def parts(self) -> list[tuple[Searcher, Mask]]:
+        """What is searched, each with what of it is alive."""
+        parts = [(self.base, self.alive), (Exact(self.tail), np.ones(len(self.tail), bool))]
+        return [part for part in parts if len(part[1])]
 
     def without(self, rows: Rows) -> _Stored:
         """The same, these rows forgotten."""
@@ -139,16 +148,11 @@ class VectorIndex:
             raise DataError(
                 f"row {stored.last} is held, but the mask covers {len(allowed.mask)} items"
             )
-        items = np.full((len(queries), max(k, 0)), PAD, np.int32)
-        scores = np.full(items.shape, -np.inf, np.float32)
         if not len(queries) or k < 1:
-            return items, scores
-        both = ((stored.base, stored.alive), (Exact(stored.tail), np.ones(len(stored.tail), bool)))
-        for searcher, alive in both:
-            part = _Part.of(searcher, allowed, alive)
-            if part.left:
-                items, scores = _merged(items, scores, *part.search(queries, k))
-        return items, scores
+            return _nothing(len(queries), max(k, 0))
+        parts = [_Part.of(searcher, allowed, alive) for searcher, alive in stored.parts()]
+        lists = [part.search(queries, k) for part in parts if part.left]
+        return reduce(_merged, lists) if lists else _nothing(len(queries), k)
 
     def save(self, path: Path) -> None:
         """Write rows, vectors and how they are searched to one npz file."""
@@ -219,9 +223,8 @@ class _Part:
         times = _NARROW if searcher.effort else 2
         if np.count_nonzero(asked.mask) * times < len(searcher.held):
             return cls._narrow(searcher.held, asked, alive)
-        allowed = _within(asked, searcher.held)
-        mask = allowed.mask & alive
-        return cls(searcher, replace(allowed, mask=mask), int(np.count_nonzero(mask)))
+        allowed = _within(asked, searcher.held, alive)
+        return cls(searcher, allowed, int(np.count_nonzero(allowed.mask)))
 
     @classmethod
     def _narrow(cls, held: Held, asked: Allowed, alive: Mask) -> _Part:
@@ -229,40 +232,42 @@ class _Part:
         kept = held.positions(np.flatnonzero(asked.mask).astype(np.int32))
         kept = kept[kept != PAD]
         few = held.take(kept[alive[kept]])
-        return cls(Exact(few), _within(asked, few), len(few))
+        return cls(Exact(few), _within(asked, few, np.ones(len(few), bool)), len(few))
 
-    def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
-        """Rows and scores (b, k), PAD and -inf where there are fewer."""
+    def search(self, queries: Floats, k: int) -> _Lists:
+        """The best `k` of this part."""
         width = min(k, self.left)
-        items = np.full((len(queries), k), PAD, np.int32)
-        scores = np.full(items.shape, -np.inf, np.float32)
+        items, scores = _nothing(len(queries), k)
         for block, (rows, best) in self._answers(queries, width):
             items[block, :width], scores[block, :width] = rows, best
         return items, scores
 
-    def _answers(self, queries: Floats, width: int) -> Iterator[tuple[Array, tuple[Rows, Floats]]]:
+    def _answers(self, queries: Floats, width: int) -> Iterator[tuple[Array, _Lists]]:
         """Some queries at a time, as many side by side as there are cores."""
         every = np.arange(len(queries))
         if len(queries) <= FEW:
             yield every, self.searcher.search(queries, width, self.allowed)
             return
-        size = max(_LEAST_BLOCK, -(-len(queries) // cores()))
-        size = min(size, self.searcher.block(width))
+        share = len(queries) if is_worker() else -(-len(queries) // cores())
+        size = min(max(_LEAST_BLOCK, share), self.searcher.block(width))
         blocks = [every[start : start + size] for start in range(0, len(every), size)]
 
-        def answer(block: Array) -> tuple[Array, tuple[Rows, Floats]]:
+        def answer(block: Array) -> tuple[Array, _Lists]:
             own = self.allowed if len(blocks) == 1 else self.allowed.take(block)
             return block, self.searcher.search(queries[block], width, own)
 
         yield from side_by_side(answer, blocks)
 
 
-def _merged(items: Rows, scores: Floats, others: Rows, their: Floats) -> tuple[Rows, Floats]:
+def _nothing(queries: int, k: int) -> _Lists:
+    """Empty lists (b, k)."""
+    return np.full((queries, k), PAD, np.int32), np.full((queries, k), -np.inf, np.float32)
+
+
+def _merged(one: _Lists, other: _Lists) -> _Lists:
     """The best of two lists (b, k) of each query, ties to the lower row."""
-    if (items == PAD).all():
-        return others, their
-    both, best = np.hstack([items, others]), np.hstack([scores, their])
-    order = np.lexsort((both, -best))[:, : items.shape[1]]
+    both, best = np.hstack([one[0], other[0]]), np.hstack([one[1], other[1]])
+    order = np.lexsort((both, -best))[:, : one[0].shape[1]]
     return np.take_along_axis(both, order, axis=1), np.take_along_axis(best, order, axis=1)
 
 
@@ -276,14 +281,15 @@ def _centroids(base: Searcher, dimension: int) -> Floats:
     return base.centroids.vectors if isinstance(base, Cells) else np.zeros((0, dimension), "f4")
 
 
-def _within(allowed: Allowed, held: Held) -> Allowed:
-    """`allowed` said in positions of what is held instead of rows."""
-    place = held.positions(allowed.excluded)
-    owner, place = ragged.owners(allowed.offsets)[place != PAD], place[place != PAD]
-    if held.order is not None:
-        order = np.lexsort((place, owner))
-        owner, place = owner[order], place[order]
-    lengths = np.bincount(owner, minlength=len(allowed))
-    every = allowed.mask.all()
-    mask = np.ones(len(held), bool) if every else allowed.mask[held.rows]
-    return Allowed(mask, ragged.offsets_of(lengths), place)
+def _within(allowed: Allowed, held: Held, alive: Mask) -> Allowed:
+    """`allowed` said in positions of what is held, where it is alive (n,), instead of rows."""
+    mask = alive if allowed.mask.all() else allowed.mask[held.rows] & alive
+    place, offsets = held.positions(allowed.excluded), allowed.offsets
+    there = place != PAD
+    if held.order is not None or not there.all():
+        owner, place = ragged.owners(offsets)[there], place[there]
+        if held.order is not None:
+            order = np.lexsort((place, owner))
+            owner, place = owner[order], place[order]
+        offsets = ragged.offsets_of(np.bincount(owner, minlength=len(allowed)))
+    return Allowed(mask, offsets, place)

@@ -21,11 +21,13 @@ class SumsOfLinks:
     _links: Links | None
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
-        items, scores = self._fitted().best(self._steps(histories), k, allowed)
+        links = self._fitted()
+        items, scores = links.best(histories.once(links, self._steps), k, allowed)
         return Candidates.of_one(histories.users, items, scores, self.name)
 
     def score(self, histories: Histories, items: Rows) -> Floats:
-        return self._fitted().score(self._steps(histories), items)
+        links = self._fitted()
+        return links.score(histories.once(links, self._steps), items)
 
     def contributions(self, histories: Histories, items: Rows) -> Floats:
         return contributions.of_links(self._fitted(), histories, self._worths(histories), items)

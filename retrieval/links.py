@@ -31,9 +31,9 @@ class Steps:
     def newest(cls, histories: Histories, weights: Floats) -> Self:
         """The last items of each history, newest first, weighing by age as `weights` (ages,)."""
         recent = histories.last(len(weights))
-        filled = recent != PAD
-        shared = np.broadcast_to(weights, recent.shape)
-        return cls(ragged.offsets_of(filled.sum(axis=1)), recent[filled], shared[filled])
+        owner, age = np.nonzero(recent != PAD)
+        lengths = np.bincount(owner, minlength=len(histories))
+        return cls(ragged.offsets_of(lengths), recent[owner, age], weights[age])
 
     @classmethod
     def distinct(cls, histories: Histories, n_items: int) -> Self:

@@ -197,7 +197,7 @@ class Sequence:
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
         """The `k` items that lie furthest in the direction in which each history points."""
-        users = self.users_of(histories)
+        users = histories.once(self._learnt, self.users_of)
         items, scores = self._learnt.index.search(users, k, allowed)
         silent = ~users.any(axis=1)  # an empty history, or one of items of which nothing is known
         items[silent], scores[silent] = PAD, -np.inf
@@ -205,7 +205,8 @@ class Sequence:
 
     def score(self, histories: Histories, items: Rows) -> Floats:
         each = np.arange(len(histories), dtype=np.int32)[:, None]
-        return dots(self.users_of(histories), each, self._learnt.table, items)[:, :, 0]
+        users = histories.once(self._learnt, self.users_of)
+        return dots(users, each, self._learnt.table, items)[:, :, 0]
 
     def likeness(self, sources: Rows, targets: Rows) -> Floats:
         """Cosine of each past item (b, l) with each target (b, w) in its space, as (b, w, l)."""

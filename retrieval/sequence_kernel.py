@@ -143,30 +143,34 @@ def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None
 
 @njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, read: Array) -> None:
-    """What each event reads of those up to itself; `told` holds keys, then values."""
+    """What each event reads of those up to itself; `told` holds keys, then values.
+
+    They are turned, so that inner loops run over events: those of one head's numbers are too short.
+    """
     heads, width = nearness.shape[0], asked.shape[1]
     size = width // heads
+    turned = np.ascontiguousarray(told[:end].T)
     shares = np.empty(end, np.float32)
     for i in range(begin, end):
         for head in range(heads):
             left = head * size
-            most = np.float32(-np.inf)
             for j in range(i + 1):
-                score = nearness[head, i - j]
-                for c in range(left, left + size):
-                    score += asked[i, c] * told[j, c]
-                shares[j] = score
-                most = max(most, score)
-            total = np.float32(0)
+                shares[j] = nearness[head, i - j]
+            for c in range(left, left + size):
+                ask, keys = asked[i, c], turned[c]
+                for j in range(i + 1):
+                    shares[j] += ask * keys[j]
+            most, total = np.float32(-np.inf), np.float32(0)
+            for j in range(i + 1):
+                most = max(most, shares[j])
             for j in range(i + 1):
                 shares[j] = np.exp(shares[j] - most)
                 total += shares[j]
             for c in range(left, left + size):
-                read[i, c] = 0
-            for j in range(i + 1):
-                share = shares[j] / total
-                for c in range(left, left + size):
-                    read[i, c] += share * told[j, width + c]
+                values, value = turned[width + c], np.float32(0)
+                for j in range(i + 1):
+                    value += shares[j] * values[j]
+                read[i, c] = value / total
 
 
 @njit(nogil=True, cache=True, fastmath=True, forceinline=True)

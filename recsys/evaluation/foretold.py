@@ -94,7 +94,7 @@ def _followed(
     if protocol not in ("time", "walk-forward") or not len(moment.histories):
         return None
     start = int(moment.histories.now[0])
-    if start + ranker.stretch_ > int(log.times.max()) + 1:
+    if start + ranker.stretch_ > log.end + 1:
         return None
     soon = (log.times >= start) & (log.times < start + ranker.stretch_)
     return replace(moment, chosen=chosen_by(log.where(soon), moment.histories.users))

@@ -1,3 +1,6 @@
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import polars as pl
 import pytest
@@ -64,3 +67,25 @@ def test_anonymous_sessions():
     assert sessions.users.tolist() == [PAD, PAD]
     assert sessions.last(2).tolist() == [[4, PAD], [6, 5]]
     assert sessions.now.tolist() == [9, 9]
+
+
+def test_what_is_made_of_histories_is_made_once_for_each_maker(log):
+    histories, asked = Histories.of(log, rows(0, 1)), []
+
+    def count(these):
+        asked.append(these)
+        return these.lengths
+
+    one, other = object(), object()
+    first = histories.once(one, count)
+    assert histories.once(one, count) is first
+    assert histories.once(other, count).tolist() == first.tolist() == [3, 1]
+    assert asked == [histories, histories]
+
+
+def test_of_a_copy_nothing_has_been_made(log):
+    histories, maker = Histories.of(log, rows(0, 1)), object()
+    histories.once(maker, lambda these: "the original's")
+    for copied in (deepcopy(histories), pickle.loads(pickle.dumps(histories))):
+        assert copied.once(maker, lambda these: "the copy's") == "the copy's"
+        assert copied.items.tolist() == histories.items.tolist()

@@ -33,6 +33,12 @@ def test_counts(log):
     assert log.active_users().tolist() == [0, 1, 2]
 
 
+def test_the_end_is_when_the_last_event_was(log):
+    assert log.end == 5
+    assert log.where(log.times < 3).end == 2
+    assert log.where(log.times > 9).end == 0
+
+
 def test_a_cut_in_time_keeps_the_vocabularies(log):
     past, future = log.split_at(3)
     assert past.times.tolist() == [1, 2, 2]

@@ -54,6 +54,17 @@ def test_blocks_are_taken_as_they_are_needed() -> None:
     assert len(taken) <= cores() + 1
 
 
+def test_the_only_block_stays_on_this_thread_with_one_of_torch() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = side_by_side(lambda _: (threading.get_ident(), torch.get_num_threads()), [0])
+        assert list(seen) == [(threading.get_ident(), 1)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_error_in_a_block_reaches_the_caller() -> None:
     def work(block: int) -> int:
         if block == 3:

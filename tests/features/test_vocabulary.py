@@ -112,6 +112,13 @@ def test_many_ids_are_looked_up_as_few_are():
     assert vocabulary.rows(asked).tolist() == np.concatenate(few).tolist()
 
 
+def test_a_few_ids_and_many_get_the_same_rows():
+    vocabulary = Vocabulary.of(["b", "a", "ü", "𝄞", "z", "", "ab"])
+    asked = ["𝄞", None, "ü", "aa", "~", "", "b"] * 10
+    alone = [int(vocabulary.rows(pl.Series([one], dtype=pl.String))[0]) for one in asked]
+    assert vocabulary.rows(asked).tolist() == alone
+
+
 ids = st.one_of(
     st.lists(st.text(), min_size=1),
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1),
