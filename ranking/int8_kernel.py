@@ -47,7 +47,8 @@ def _dot_pairs(
         at, begin, end, stride, to = (arguments[i] for i in (2, 3, 4, 5, 7))
         read, written = (_rows_of(builder, array) for array in (values, sums))
         zeros = _SUMS([0] * LANES)
-        totals = [[cgutils.alloca_once_value(builder, zeros) for _ in _blocks()] for _ in read]
+        alloca: Any = cgutils.alloca_once_value
+        totals = [[alloca(builder, zeros) for _ in _blocks()] for _ in read]
         with cgutils.for_range(builder, end, start=begin) as loop:
             place = builder.mul(loop.index, _I64(2))
             pairs = [_pair_in_all_lanes(builder, builder.gep(row, [place])) for row in read]

@@ -16,8 +16,8 @@ from recsys.ranking.training import train
 if TYPE_CHECKING:
     from recsys.ranking.neural import NeuralRanker
 
-_STUDENT = (16,)
-"""Hidden units of a student: a tenth of the products of two members of 64 and 32 units."""
+_STUDENT = (32, 16)
+"""Hidden units of a student: about a fifth of the products of two members of 64 and 32 units."""
 
 _KEPT = 0.5  # of the hidden units of each layer that pruning leaves
 _TAUGHT = 0.7  # what the teacher's scores count against what was chosen
