@@ -28,10 +28,11 @@ class Spool:
 
     def append(self, features: Floats) -> "Spooled":
         """Keep features (n, w, f) of some lists; raises TrainingError where there is no room."""
-        lists, width, count = features.shape
+        values = np.ascontiguousarray(features, np.float32)
+        lists, width, count = values.shape
         try:
             self._file.seek(self._end)
-            self._file.write(np.ascontiguousarray(features, np.float32).data)
+            self._file.write(values.data)
             self._file.flush()
         except OSError as error:
             raise TrainingError(
@@ -39,7 +40,7 @@ class Spool:
                 "folder with more room in TMPDIR, or learn from fewer lists: training.most_lists"
             ) from None
         starts = self._end + np.arange(lists, dtype=np.int64) * (4 * width * count)
-        self._end += features.nbytes
+        self._end += values.nbytes
         return Spooled(self, starts, np.full(lists, width, np.int32), width, count)
 
     def read(self, start: int, values: Floats) -> None:

@@ -161,7 +161,8 @@ def _spread(lists: TrainingLists) -> tuple[Array, Array]:
         total = np.zeros(len(lists.names))
         for some in lists.stretches():
             rows = lists.features[some][lists.filled[some]].astype(np.float64)
-            total += ((rows - middle) ** power).sum(axis=0)
+            rows -= middle
+            total += np.power(rows, power, out=rows).sum(axis=0)
         return total / count
 
     mean = mean_of(1, 0.0)

@@ -212,7 +212,9 @@ class Fitting:
         parts: list[list[TrainingLists]] = []
         spool = Spool()
         trial: Trial | None = None
-        for number, moment in reversed(list(enumerate(moments, 1))):
+        waiting = list(enumerate(moments, 1))
+        while waiting:
+            number, moment = waiting.pop()  # none is held longer than it is needed
             if len(moment.past):
                 older = trial.fitted.sources.older() if trial else None
                 trial = None  # what else its sources learnt is not held while others learn
