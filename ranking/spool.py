@@ -4,7 +4,7 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -75,6 +75,12 @@ class Spooled:
             self.spool.read(start, own[:width])
             own[width:] = 0
         return features
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All of them (n, w, f): numpy reads them where it is given these."""
+        if copy is False:
+            raise ValueError("features on disk are always copied when they are read")
+        return self[:].astype(dtype or np.float32, copy=False)
 
     def take(self, places: Array) -> Self:
         """Some of the lists, of which nothing is read."""

@@ -1,6 +1,7 @@
 """Features in a temporary file are those that were put there, whichever lists are read."""
 
 import tempfile
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,10 @@ def test_what_is_read_is_what_was_appended(shapes, held, random) -> None:  # typ
     np.testing.assert_array_equal(whole[places], expected[places])
     np.testing.assert_array_equal(whole.take(places)[:], expected[places])
     np.testing.assert_array_equal(whole[1:], expected[1:])
+    np.testing.assert_array_equal(np.asarray(whole), expected)
+    assert np.asarray(whole, np.float64).dtype == np.float64
+    with pytest.raises(ValueError, match="copied"):
+        np.asarray(whole, copy=False)
 
 
 def test_what_is_not_in_one_spool_is_joined_as_an_array() -> None:
@@ -84,6 +89,24 @@ def test_a_ranker_learns_the_same_from_a_spool(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole.scores(*asked), read.scores(*asked))
     settings = replace(whole, checkpoint=tmp_path / "training.safetensors")
     assert Checkpoint.of(settings, lists) == Checkpoint.of(settings, kept)
+
+
+def test_a_ranker_holds_a_part_of_what_is_in_a_spool() -> None:
+    rng = np.random.default_rng(0)
+    names = tuple(map(str, range(60)))
+    features = rng.random((4_000, 10, len(names)), np.float32)
+    labels = np.eye(1, 10, dtype=np.float32).repeat(4_000, axis=0)
+    users = np.arange(4_000, dtype=np.int32)
+    lists = TrainingLists(features, labels, labels >= 0, users, names, 4_000, 4_000, 0)
+    kept, size = lists.spooled(Spool(ON_DISK)), features.nbytes
+    ranker = NeuralRanker(hidden=(4,), epochs=1).fit(kept.take(np.arange(100)))  # loads torch
+    tracemalloc.start()
+    try:
+        ranker.fit(kept)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < size / 2
 
 
 def test_features_that_are_not_finite_are_named_wherever_they_are_kept() -> None:
