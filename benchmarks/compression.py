@@ -90,7 +90,7 @@ def measure(lists: TrainingLists, ranker: NeuralRanker, requests: int = 300) -> 
         name: ndcg(scored(each.score, *unseen), lists.labels[held])
         for name, each in systems.items()
     }
-    rows = lists.features[lists.filled]
+    rows = lists.features[:][lists.filled]
     request = in_turn({n: _asks(s, rows, REQUEST) for n, s in systems.items()}, requests)
     block = in_turn({n: _asks(s, rows, BLOCK) for n, s in systems.items()}, max(3, requests // 30))
     return {

@@ -150,7 +150,9 @@ def _fingerprint(settings: "NeuralRanker", lists: TrainingLists) -> str:
     said = {"settings": own, "names": lists.names, "shape": lists.features.shape}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     more = [each for each in (lists.grades, lists.weights) if each is not None]
-    for array in (lists.features, lists.labels, lists.filled, lists.users, *more):
+    for some in lists.stretches():
+        digest.update(np.ascontiguousarray(lists.features[some]).data)
+    for array in (lists.labels, lists.filled, lists.users, *more):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 

@@ -115,7 +115,13 @@ def some_candidates(lists: TrainingLists, places: Array, seed: int) -> Floats:
         drawn = np.random.default_rng(seed).choice(len(filled), MOST_MEASURED, replace=False)
         filled = filled[np.sort(drawn)]
     rows, columns = np.divmod(filled, lists.filled.shape[1])
-    features: Floats = lists.features[places[rows], columns]
+    own = lists.take(places)
+    parts = [
+        own.features[some][rows[within] - some[0], columns[within]]
+        for some in own.stretches()
+        for within in [(rows >= some[0]) & (rows <= some[-1])]
+    ]
+    features: Floats = np.concatenate(parts)
     return features
 
 

@@ -26,6 +26,7 @@ from recsys.features.device import pick
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.spawning import GUARD
 from recsys.ranking.lists import TrainingLists
+from recsys.ranking.spool import Spooled
 
 if TYPE_CHECKING:
     from recsys.ranking.checkpoint import Curve
@@ -200,9 +201,20 @@ def _write(lists: TrainingLists, folder: Path) -> None:
         value = getattr(lists, field.name)
         if isinstance(value, np.ndarray):
             np.save(folder / f"{field.name}.npy", value)
+        elif isinstance(value, Spooled):
+            _save(folder / f"{field.name}.npy", lists)
         else:
             about[field.name] = value
     (folder / "lists.json").write_text(json.dumps(about))
+
+
+def _save(path: Path, lists: TrainingLists) -> None:
+    """Write features as `np.save` does, without having all of them at once."""
+    about = {"descr": "<f4", "fortran_order": False, "shape": lists.features.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, about)
+        for some in lists.stretches():
+            file.write(lists.features[some].data)
 
 
 def _read(folder: Path) -> TrainingLists:

@@ -1,6 +1,6 @@
 """Lists to learn from: candidates as they would be served, and which of them were chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +10,12 @@ from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows
 from recsys.ranking.grades import Graded, reached
 from recsys.ranking.position_bias import PositionBias
+from recsys.ranking.spool import Features, Spool, joined, some_of
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+
+_AT_ONCE = 256
+"""Lists whose features are read together where all are."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def _places(offsets: Offsets, items: Rows, owner: Array, asked: Array) -> Array:
 class TrainingLists:
     """Candidates of past moments with their features, and which of them were chosen."""
 
-    features: Floats  # (n, w, f)
+    features: Features  # (n, w, f), perhaps on disk: read those of some lists at a time
     labels: Floats  # (n, w) weight of a chosen item, else 0; each list has a chosen one
     filled: Mask  # (n, w) False behind the end of a short list
     users: Rows  # (n,) PAD for a list of nobody known
@@ -119,6 +123,17 @@ class TrainingLists:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def stretches(self) -> Iterator[Array]:
+        """The places of all lists in their order, as many at a time as are read at once."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield np.arange(start, min(start + _AT_ONCE, len(self)))
+
+    def spooled(self, spool: Spool) -> "TrainingLists":
+        """The same with their features in a spool; raises TrainingError where it has no room."""
+        if isinstance(self.features, np.ndarray):
+            return replace(self, features=spool.append(self.features))
+        return self
+
     def outcomes(self, lists: Array) -> Mask:
         """(b, w, h) whether each candidate of some lists was chosen by an event or a stronger one.
 
@@ -132,7 +147,7 @@ class TrainingLists:
         """Some of the lists, by position, counted for themselves."""
         taken = replace(
             self,
-            features=self.features[places],
+            features=some_of(self.features, places),
             labels=self.labels[places],
             filled=self.filled[places],
             users=self.users[places],
@@ -209,7 +224,7 @@ class TrainingLists:
             )
         width = max((part.labels.shape[1] for part in full), default=0)
         return cls(
-            features=np.concatenate([_widened(part.features, width) for part in full]),
+            features=joined([part.features for part in full], width),
             labels=np.concatenate([_widened(part.labels, width) for part in full]),
             filled=np.concatenate([_widened(part.filled, width) for part in full]),
             users=np.concatenate([part.users for part in full]),

@@ -137,9 +137,8 @@ class NeuralRanker:
 
         if len(lists) < 2:
             raise TrainingError(f"at least 2 lists are needed, one to hold out; got {len(lists)}")
-        if not np.isfinite(lists.features).all():
-            bad = np.flatnonzero(~np.isfinite(lists.features).all(axis=(0, 1)))
-            raise TrainingError(f"features are not finite: {[lists.names[i] for i in bad]}")
+        if bad := _not_finite(lists):
+            raise TrainingError(f"features are not finite: {bad}")
         if empty := int((~(lists.labels > 0).any(axis=1)).sum()):
             raise TrainingError(
                 f"each list needs a chosen candidate; {empty:,} of {len(lists):,} have none"
@@ -328,6 +327,14 @@ class NeuralRanker:
         from recsys.features.device import pick
 
         return pick(self.device)
+
+
+def _not_finite(lists: TrainingLists) -> list[str]:
+    """The features that are not finite everywhere."""
+    finite = np.ones(len(lists.names), bool)
+    for some in lists.stretches():
+        finite &= np.isfinite(lists.features[some]).all(axis=(0, 1))
+    return [name for name, own in zip(lists.names, finite, strict=True) if not own]
 
 
 def _shift(lists: TrainingLists) -> float:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +97,8 @@ def _learnt(
 
 def _mixed(teacher: ListNetwork, lists: TrainingLists) -> TrainingLists:
     """The same lists, each with labels that sum to 1."""
-    scores = scored(NetworkScorer(teacher), lists.features, lists.filled)
-    taught = torch.from_numpy(scores).softmax(dim=1).numpy()
+    scorer = NetworkScorer(teacher)
+    scores = [scored(scorer, lists.features[s], lists.filled[s]) for s in lists.stretches()]
+    taught = torch.from_numpy(np.concatenate(scores)).softmax(dim=1).numpy()
     chosen = lists.labels / lists.labels.sum(axis=1, keepdims=True)
     return replace(lists, labels=_TAUGHT * taught + (1 - _TAUGHT) * chosen)

@@ -155,13 +155,14 @@ def _spread(lists: TrainingLists) -> tuple[Array, Array]:
 
     Some lists at a time: a copy of them all in float64 would be most of a fit's memory.
     """
-    every, count = np.arange(len(lists)), int(lists.filled.sum())
+    count = int(lists.filled.sum())
 
     def mean_of(power: int, middle: Array | float) -> Array:
         total = np.zeros(len(lists.names))
-        for some in _batches(every, _AT_ONCE):
+        for some in lists.stretches():
             rows = lists.features[some][lists.filled[some]].astype(np.float64)
-            total += ((rows - middle) ** power).sum(axis=0)
+            rows -= middle
+            total += np.power(rows, power, out=rows).sum(axis=0)
         return total / count
 
     mean = mean_of(1, 0.0)

@@ -11,6 +11,7 @@ from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.errors import QualityError, TrainingError
 from recsys.features.interactions import Interactions
+from recsys.features.memory import hand_back
 from recsys.features.spawning import end_if_importing
 from recsys.features.threads import side_by_side
 from recsys.fitted import Fitted, block_size, shown_once
@@ -28,6 +29,7 @@ from recsys.ranking.lists import TrainingLists
 from recsys.ranking.neural import NeuralRanker
 from recsys.ranking.pair_features import Knowledge, feature_names
 from recsys.ranking.position_bias import PositionBias
+from recsys.ranking.spool import Spool
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.sources import Older
 from recsys.settings import EngineSettings
@@ -114,6 +116,7 @@ class Fitting:
         ranker = make_ranker(self.settings).fit(
             lists, lambda share: self.progress("training the ranker", share)
         )
+        hand_back()
         notes += _compressed(ranker, lists)
         tried = trial.held_out(ranker)
         calibrated = calibrate(ranker, tried, self.settings)
@@ -222,17 +225,26 @@ class Fitting:
         """
         most = max(1, self.settings.training.most_lists // self.settings.training.moments)
         parts: list[list[TrainingLists]] = []
+        spool = Spool()
         trial: Trial | None = None
-        for number, moment in reversed(list(enumerate(moments, 1))):
+        waiting = list(enumerate(moments, 1))
+        while waiting:
+            number, moment = waiting.pop()  # none is held longer than it is needed
             if len(moment.past):
-                step = f"fitting sources before moment {number}"
                 older = trial.fitted.sources.older() if trial else None
-                fitted, _ = self._learn(moment.past, step, older)
-                drawn = moment.sample(most, np.random.default_rng((self.settings.seed, number)))
-                parts.append(list(self._lists_of(drawn, fitted, number)))
-                trial = Trial(drawn, fitted, self.policy)
+                trial = None  # what else its sources learnt is not held while others learn
+                trial = self._trial(moment, number, most, older)
+                made = self._lists_of(trial.moment, trial.fitted, number)
+                parts.append([part.spooled(spool) for part in made])
+                hand_back()
         newest_first = [each for part in reversed(parts) for each in part]
         return TrainingLists.joined([TrainingLists.none(), *newest_first]), trial
+
+    def _trial(self, moment: Moment, number: int, most: int, older: Older | None) -> Trial:
+        """At most so many users of a moment, and sources that learnt from its past."""
+        fitted, _ = self._learn(moment.past, f"fitting sources before moment {number}", older)
+        drawn = moment.sample(most, np.random.default_rng((self.settings.seed, number)))
+        return Trial(drawn, fitted, self.policy)
 
     def _lists_of(self, moment: Moment, fitted: Fitted, number: int) -> Iterator[TrainingLists]:
         done = 0

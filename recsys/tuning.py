@@ -90,7 +90,7 @@ def search(
             if not trial.number:
                 raise
             raise optuna.TrialPruned from None
-        scores = ranker.scores(validation.features, validation.names, validation.filled)
+        scores = ranker.scores(validation.features[:], validation.names, validation.filled)
         return ndcg(scores, validation.labels)
 
     sampler = optuna.samplers.TPESampler(seed=settings.seed)

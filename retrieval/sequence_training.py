@@ -21,6 +21,7 @@ _log = logging.getLogger("recsys")
 
 _SMALL = 1 << 18  # numbers in a step below which torch's threads wait more than they work
 _PARTS = 2  # of such a step, which are worked on at once
+_AT_ONCE = 64  # of them, whose scores of all items are held
 _HELD = 500  # users at the most, and a twentieth of all, whose last event tells when to stop
 
 
@@ -229,9 +230,14 @@ def _held(lengths: Array, rng: np.random.Generator) -> Mask:
 def _missed(table: Floats, weights: Weights, asked: Stream, answers: Rows, seen: Mask) -> float:
     """The mean cross-entropy of the held-out items against all that anybody had."""
     users = pointed(weights, table, asked.offsets, asked.items, asked.events, asked.pauses)
-    scores = torch.from_numpy(users) @ torch.from_numpy(table).T
-    scores[:, torch.from_numpy(~seen)] = -torch.inf
-    return float(functional.cross_entropy(scores, torch.from_numpy(answers).long()))
+    items, unseen = torch.from_numpy(table).T, torch.from_numpy(~seen)
+    wanted, missed = torch.from_numpy(answers).long(), 0.0
+    for start in range(0, len(wanted), _AT_ONCE):
+        own = slice(start, start + _AT_ONCE)
+        scores = torch.from_numpy(users)[own] @ items
+        scores[:, unseen] = -torch.inf
+        missed += float(functional.cross_entropy(scores, wanted[own], reduction="sum"))
+    return missed / max(1, len(wanted))
 
 
 def _optimizer(

@@ -11,6 +11,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.memory import hand_back
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.fusion import Fusion
@@ -93,6 +94,7 @@ class Sources:
                 fitted.append(member)
             except DataError as error:
                 left_out[member.name] = str(error)
+            hand_back()
         left = replace(self, members=tuple(fitted), left_out=left_out)
         if not left.offering:
             raise DataError(f"no source is left that offers candidates: {'; '.join(left.notes)}")

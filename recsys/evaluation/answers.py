@@ -11,6 +11,7 @@ import numpy as np
 from recsys.evaluation.account import Found
 from recsys.evaluation.held import Held
 from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.memory import hand_back
 from recsys.features.threads import side_by_side
 from recsys.fitted import FUSED, TWO_STAGE, block_size
 from recsys.ranked import Ranked
@@ -109,6 +110,8 @@ class _Asking:
             self.items.setdefault(name, []).extend(lists)
         self.failed.extend(name for block in blocks for name in _made(block.ranked).failed)
         self.found.append(Found.joined(list(side_by_side(self._found, blocks))))
+        blocks.clear()
+        hand_back()
 
     def answers(self) -> Answers:
         """All of them as one."""

@@ -13,7 +13,7 @@ from recsys.features.errors import DataError, SettingsError
 
 Verdict = Literal["better", "worse", "inside the noise"]
 
-_AT_ONCE = 2**22  # cells (draws x users) of one block of weights: 4 MB, and 32 MB as it is used
+_AT_ONCE = 2**20  # cells (draws x users) of one block of weights: 1 MB, and 8 MB as it is used
 _KEPT = 2**27  # up to so many cells the weights are kept between calls: 128 MB
 
 
