@@ -67,7 +67,7 @@ class Sequence:
     history: int = 100  # how many of the newest events are read
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
-    epochs: int = 10
+    epochs: int = 20
     more_epochs: int = 4  # where it goes on from what it learnt of an older log
     most_events: int = 20_000_000  # read in a fit: of larger logs fewer epochs, then the newest
     batch: int = 1600  # events per step
