@@ -33,7 +33,7 @@ _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
 
 _COUNTS = (
     "width", "layers", "heads", "members", "history", "dimensions", "epochs", "more_epochs",
-    "most_events", "batch", "negatives", "patience",
+    "most_events", "batch", "negatives",
 )  # fmt: skip
 
 
@@ -76,7 +76,6 @@ class Sequence:
     weight_decay: float = 0.05
     dropout: float | None = None  # None: 0.3 where items were had seldom, else 0.1
     id_dropout: float = 0.1  # how often an item is shown by its content alone
-    patience: int = 3  # epochs without a better loss on held-out users before it stops
     seed: int = 0
     device: str = "auto"
     _held: _Learnt | None = field(default=None, init=False, repr=False)
@@ -103,9 +102,8 @@ class Sequence:
     def refit(self, interactions: Interactions, catalog: Catalog, before: Self) -> Self:
         """Go on from what `before` learnt of an older part of this log: `more_epochs` are enough.
 
-        They read of each user the newest events that a row holds, and hold none of them out. Both
-        logs have the same items. As `fit` where `before` was loaded, or its network is of another
-        shape.
+        They read of each user the newest events that a row holds. Both logs have the same items.
+        As `fit` where `before` was loaded, or its network is of another shape.
         """
         return self._fit(interactions, catalog, before._trained)
 
@@ -192,7 +190,6 @@ class Sequence:
             epochs=max(1, min(wanted, self.most_events // events)), batch=self.batch,
             history=self.history, negatives=self.negatives,
             rate=self.rate * (_SLOWER if again else 1), decay=self.weight_decay,
-            patience=0 if again else self.patience,
         )  # fmt: skip
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:

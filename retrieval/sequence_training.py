@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from recsys.features import ragged
 from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
 from recsys.features.errors import TrainingError
 from recsys.features.threads import one_thread
-from recsys.retrieval.sequence_kernel import Weights, pointed
+from recsys.retrieval.sequence_kernel import Weights
 from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
 from recsys.retrieval.sequence_step import Block, Lottery, Replicas
 
@@ -21,8 +20,6 @@ _log = logging.getLogger("recsys")
 
 _SMALL = 1 << 18  # numbers in a step below which torch's threads wait more than they work
 _PARTS = 2  # of such a step, which are worked on at once
-_AT_ONCE = 64  # of them, whose scores of all items are held
-_HELD = 500  # users at the most, and a twentieth of all, whose last event tells when to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +40,6 @@ class Stream:
             flat, offsets = flat[age < last], ragged.offsets_of(np.minimum(lengths, last))
         return Stream(offsets, self.items[flat], self.events[flat], self.pauses[flat])
 
-    def without_last(self, shortened: Mask) -> "Stream":
-        """The same, but that some users (users,) lack their last event."""
-        kept = np.ones(len(self.items), bool)
-        kept[self.offsets[1:][shortened] - 1] = False
-        lengths = np.diff(self.offsets) - shortened
-        return Stream(
-            ragged.offsets_of(lengths), self.items[kept], self.events[kept], self.pauses[kept]
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
@@ -63,7 +51,6 @@ class Rounds:
     negatives: int
     rate: float
     decay: float
-    patience: int
 
     @property
     def rows(self) -> int:
@@ -143,40 +130,26 @@ def _go_on(network: SequenceNetwork, before: Trained) -> None:
 def train(
     network: SequenceNetwork, stream: Stream, counts: Array, rounds: Rounds, seed: int, device: str
 ) -> Trained:
-    """Fit `network`; returns what it was after its best epoch.
+    """Fit `network` for all its epochs, at the end of which the rate has come down to nothing.
 
-    `counts` (items,) say how often each item was had. With a patience, some users' last events are
-    held out: it stops when their loss has not fallen for so many epochs. Without one the last epoch
-    is the best. The same seed gives the same answer on any number of cores, where steps are small
-    enough to be worked on in parts. Raises TrainingError where the loss is not finite.
+    `counts` (items,) say how often each item was had. The same seed gives the same answer on any
+    number of cores, where steps are small enough to be worked on in parts. Raises TrainingError
+    where the loss is not finite.
     """
     rng = np.random.default_rng(seed)
-    held = _held(np.diff(stream.offsets), rng) & (rounds.patience > 0)
-    shown = stream.without_last(held)
-    asked = shown.take(np.flatnonzero(held), rounds.history)
-    answers = stream.items[stream.offsets[1:][held] - 1]
-    optimizer, schedule = _optimizer(network.to(device), len(shown.items), rounds)
+    users = len(stream.offsets) - 1
+    optimizer, schedule = _optimizer(network.to(device), len(stream.items), rounds)
     replicas, lottery = Replicas(network, _parts(network, rounds), rng), Lottery(counts)
-    best, waited = np.inf, 0
     for epoch in range(rounds.epochs):
-        for block in _blocks(shown.take(rng.permutation(len(held))), rounds, rng):
+        for block in _blocks(stream.take(rng.permutation(users)), rounds, rng):
             loss = replicas.step(block, lottery.draw(rounds.negatives, rng))
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
         if not np.isfinite(loss):
             raise TrainingError(f"the sequence encoder's loss is {loss}: lower its rate")
-        if not len(answers) and epoch + 1 < rounds.epochs:
-            continue  # nobody to choose an epoch by: the last is taken
-        table, weights = exported(network.eval())
-        missed = _missed(table, weights, asked, answers, counts > 0)
-        _log.debug("epoch %d: loss %.4f, held out %.4f", epoch + 1, loss, missed)
-        waited = 0 if missed < best or not len(answers) else waited + 1
-        if waited == 0:
-            best, kept = missed, Trained(table, weights, _state(network), counts > 0)
-        if waited and waited == rounds.patience:
-            break
-    return kept
+        _log.debug("epoch %d: loss %.4f", epoch + 1, loss)
+    return Trained(*exported(network.eval()), _state(network), counts > 0)
 
 
 def _parts(network: SequenceNetwork, rounds: Rounds) -> int:
@@ -217,27 +190,6 @@ def exported(network: SequenceNetwork) -> tuple[Floats, Weights]:
 
 def _numpy(tensor: Tensor) -> Floats:
     return np.array(tensor.detach().float().cpu().numpy(), np.float32, order="C")
-
-
-def _held(lengths: Array, rng: np.random.Generator) -> Mask:
-    """(users,) whose last event is held out: none with fewer than 3."""
-    able = np.flatnonzero(lengths > 2)
-    held = np.zeros(len(lengths), bool)
-    held[rng.permutation(able)[: min(_HELD, len(able) // 20)]] = True
-    return held
-
-
-def _missed(table: Floats, weights: Weights, asked: Stream, answers: Rows, seen: Mask) -> float:
-    """The mean cross-entropy of the held-out items against all that anybody had."""
-    users = pointed(weights, table, asked.offsets, asked.items, asked.events, asked.pauses)
-    items, unseen = torch.from_numpy(table).T, torch.from_numpy(~seen)
-    wanted, missed = torch.from_numpy(answers).long(), 0.0
-    for start in range(0, len(wanted), _AT_ONCE):
-        own = slice(start, start + _AT_ONCE)
-        scores = torch.from_numpy(users)[own] @ items
-        scores[:, unseen] = -torch.inf
-        missed += float(functional.cross_entropy(scores, wanted[own], reduction="sum"))
-    return missed / max(1, len(wanted))
 
 
 def _optimizer(
