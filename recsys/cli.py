@@ -206,7 +206,7 @@ def tune(
     flags: Flags,
     *,
     out: Annotated[Path, typer.Option(help="The TOML file to write the best settings to.")],
-    minutes: Annotated[float, typer.Option(help="How long to look.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="How long to look, after a first fit.")] = 10.0,
     trials: Annotated[int | None, typer.Option(help="How often to try at the most.")] = None,
 ) -> None:
     """Look for better settings of the ranker, on the past that an evaluation would learn from."""

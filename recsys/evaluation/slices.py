@@ -38,6 +38,8 @@ _AGES = {
 }
 """Bands by their least whole number."""
 
+_NOVELTY = ("new to the user", "had before")
+
 
 @dataclass(frozen=True)
 class Slicing:
@@ -73,7 +75,8 @@ def slicings(
 ) -> list[Slicing]:
     """The ways to slice what was chosen (n positives) that the data allow.
 
-    History length, item popularity (events in `past`), item age (whole days from the item's first
+    History length, item popularity (events in `past`), whether the user had the item before, by
+    whatever event, item age (whole days from the item's first
     event in `past` to the user's moment, where the log has a clock; new where it comes after that
     moment, though the item may be popular later), category (the first column of
     categories) and event (where `events` are given, or the positives have several). `events` are
@@ -86,6 +89,7 @@ def slicings(
         _banded("history length", _LENGTHS, lengths),
         _banded("item popularity", _POPULARITIES, popularity),
     ]
+    found.append(_by_novelty(histories, chosen, len(past.items)))
     if past.clock == "time":
         found.append(_banded("item age", _AGES, _days(past, histories, chosen)))
     if (_categories(catalog)[chosen.items] != PAD).any():
@@ -218,6 +222,13 @@ def _parts(places: Array) -> Iterator[tuple[int, slice]]:
 def _banded(by: str, bands: Mapping[str, int], values: Array) -> Slicing:
     codes = np.searchsorted(np.array(list(bands.values())), values, side="right") - 1
     return Slicing(by, tuple(bands), codes)
+
+
+def _by_novelty(histories: Histories, chosen: Chosen, items: int) -> Slicing:
+    """Which items their users had before: how much of a result are repeats?"""
+    had = ragged.owners(histories.offsets).astype(np.int64) * items + histories.items
+    asked = ragged.owners(chosen.offsets).astype(np.int64) * items + chosen.items
+    return Slicing("novelty", _NOVELTY, np.isin(asked, had).astype(np.int64))
 
 
 def _days(past: Interactions, histories: Histories, chosen: Chosen) -> Array:

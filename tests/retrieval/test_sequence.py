@@ -381,3 +381,16 @@ def test_of_a_large_log_fewer_epochs_are_read_and_then_the_newest_events() -> No
     assert Sequence(most_events=9)._newest(counts, again=False) == 3  # 1 + 2 + 3 + 3 of them
     assert Sequence(most_events=10)._newest(counts, again=True) == 4
     assert Sequence(most_events=1)._newest(counts, again=False) == 2  # less teaches nothing
+
+
+@pytest.mark.parametrize(
+    ("events", "epochs"), [(1, 40), (150_000, 40), (200_000, 30), (300_001, 20), (900_000, 20)]
+)
+def test_a_small_log_is_read_more_often(events: int, epochs: int) -> None:
+    assert Sequence()._rounds(events, again=False).epochs == epochs
+    assert Sequence(epochs=7)._rounds(events, again=False).epochs == 7
+    assert Sequence()._rounds(events, again=True).epochs == 4
+
+
+def test_a_log_above_most_events_is_read_less_often() -> None:
+    assert Sequence(most_events=1000)._rounds(500, again=False).epochs == 2

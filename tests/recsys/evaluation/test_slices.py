@@ -73,7 +73,7 @@ def ways() -> dict[str, dict[tuple[str, str], str]]:
 
 def test_every_way_to_slice() -> None:
     assert list(ways()) == [
-        "history length", "item popularity", "item age", "category", "event",
+        "history length", "item popularity", "novelty", "item age", "category", "event",
     ]  # fmt: skip
 
 
@@ -102,6 +102,16 @@ def test_by_what_the_item_is(way: str, late: str, fresh: str) -> None:
     assert found["ann", "fresh"] == found["bob", "fresh"] == fresh
 
 
+def test_by_what_the_user_had_before() -> None:
+    past = log_of([("ann", "x", 10, "view"), ("bob", "y", 0, "view")])
+    histories = Histories.of(past, past.users.rows(["ann", "bob"]))
+    chosen = one_each(past.items.rows(["x", "x"]))
+    way = slicings(past, Catalog.empty(past.items), histories, chosen)[2]
+    assert (way.by, [way.names[code] for code in way.codes]) == (
+        "novelty", ["had before", "new to the user"],
+    )  # fmt: skip
+
+
 def test_an_item_without_a_category() -> None:
     assert ways()["category"]["bob", "bare"] == "no category"
 
@@ -126,7 +136,7 @@ def test_the_age_of_an_item_is_counted_at_the_users_moment(days: float, name: st
     bob = past.users.rows(["bob"])
     chosen = one_each(past.items.rows(["x"]))
     histories = Histories.of(past, bob, now)
-    ages = slicings(past, Catalog.empty(past.items), histories, chosen)[2]
+    ages = slicings(past, Catalog.empty(past.items), histories, chosen)[3]
     assert ages.names[ages.codes[0]] == name
 
 
@@ -146,7 +156,9 @@ def test_the_ends_of_bands(events: int, length: str) -> None:
         Histories.of(past, past.users.rows(["ann"])),
         one_each(past.items.rows(["x"])),
     )
-    assert [way.by for way in found] == ["history length", "item popularity", "item age"]
+    assert [way.by for way in found] == [
+        "history length", "item popularity", "novelty", "item age",
+    ]  # fmt: skip
     assert found[0].names[found[0].codes[0]] == length
 
 
