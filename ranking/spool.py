@@ -35,7 +35,7 @@ class Spool:
         """Keep features (n, w, f) of some lists; raises TrainingError where there is no room."""
         values = np.ascontiguousarray(features, np.float32)
         lists, width, count = values.shape
-        with _room():
+        with room_on_disk():
             if self._in_memory and self._end + values.nbytes > self._held:
                 self._move_to_disk()
             self._file.seek(self._end)
@@ -82,8 +82,8 @@ class Spool:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
-    """Where writing features fails, the error says what to do."""
+def room_on_disk() -> Iterator[None]:
+    """Where features cannot be written in here, TrainingError says what to do."""
     try:
         yield
     except OSError as error:

@@ -176,10 +176,26 @@ def test_candidates_are_drawn_alike_from_a_spool(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(few, again)
 
 
+@pytest.mark.parametrize("places", [[], [0, 1]])
+def test_no_candidates_to_draw_from_are_an_error(places: list[int]) -> None:
+    lists = drawn(3, 2)
+    empty = replace(lists, filled=np.zeros_like(lists.filled))
+    with pytest.raises(TrainingError, match=f"got none in {len(places)} lists"):
+        some_candidates(empty, np.array(places, np.intp), seed=1)
+
+
 def test_processes_read_what_is_in_a_spool(tmp_path: Path) -> None:
     lists = drawn(300, 4)
     _write(lists.spooled(Spool(ON_DISK)), tmp_path)
     np.testing.assert_array_equal(everything(_read(tmp_path)), everything(lists))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which is a full disk")
+@pytest.mark.parametrize("name", ["features", "labels"])
+def test_processes_without_room_for_lists_say_what_to_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.npy").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"No space left.*TMPDIR"):
+        _write(drawn(3_000, 4).spooled(Spool(ON_DISK)), tmp_path)
 
 
 def test_a_spool_without_room_says_what_to_do(
