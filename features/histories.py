@@ -27,7 +27,7 @@ class Histories:
     weights: Floats  # (n,)
     now: Times  # (b,) the moment of the question; no event is later
     timed: bool = True  # False: nobody told when the events were, and `times` only say now
-    _made: dict[int, tuple[object, Any]] = field(
+    _made: dict[tuple[int, str], tuple[object, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -79,11 +79,13 @@ class Histories:
     def once(self, maker: object, make: Callable[["Histories"], Made]) -> Made:
         """What `make` makes of these histories: made when it is first asked for, held as they are.
 
-        It is held for the `maker`, whatever `make` reads besides. Nobody may edit it.
+        It is held for the `maker` and the name of `make`, whatever that reads besides. Nobody may
+        edit it.
         """
-        if id(maker) not in self._made:
-            self._made[id(maker)] = maker, make(self)  # held too, or its id might be another's
-        return cast(Made, self._made[id(maker)][1])
+        key = id(maker), make.__qualname__
+        if key not in self._made:
+            self._made[key] = maker, make(self)  # held too, or its id might be another's
+        return cast(Made, self._made[key][1])
 
     def pause(self) -> Times:
         """(b,) the time between each history's last event and now; 0 for an empty one."""

@@ -20,6 +20,8 @@ def hand_back() -> None:
 def _trim() -> Any:
     """The function of glibc; None without it."""
     try:
-        return ctypes.CDLL(None).malloc_trim
+        trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # another C library; TypeError: Windows
         return None
+    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
+    return trim

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain, islice
+from itertools import islice
 from typing import TypeVar
 
 Block = TypeVar("Block")
@@ -40,7 +40,7 @@ def side_by_side(work: Callable[[Block], Answer], blocks: Iterable[Block]) -> It
         yield from map(work, blocks)
         return
     blocks = iter(blocks)
-    first = list(islice(blocks, 2))
+    first = deque(islice(blocks, 2))
     if len(first) < 2:
         with one_thread():
             answers = [work(block) for block in first]
@@ -48,8 +48,9 @@ def side_by_side(work: Callable[[Block], Answer], blocks: Iterable[Block]) -> It
         return
     waiting: deque[Future[Answer]] = deque()
     try:
-        for block in chain(first, blocks):
+        for block in _all(first, blocks):
             waiting.append(_pool().submit(work, block))
+            del block  # or it would be held until the next is there
             if len(waiting) > cores():
                 yield waiting.popleft().result()
         while waiting:
@@ -57,6 +58,13 @@ def side_by_side(work: Callable[[Block], Answer], blocks: Iterable[Block]) -> It
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _all(first: deque[Block], rest: Iterator[Block]) -> Iterator[Block]:
+    """The first blocks and then the rest, none of which is held once it is handed out."""
+    while first:
+        yield first.popleft()
+    yield from rest
 
 
 def over_rows(kernel: Callable[..., None], n: int, *args: object) -> None:
@@ -79,33 +87,87 @@ def one_thread(small: bool = True) -> Iterator[None]:
     """Torch works with one thread in here, if what it does in a step is small.
 
     Threads that wait for one another within a small step cost more than they give, and far more on
-    a machine that has other work. Other threads of this process keep theirs.
+    a machine that has other work: there a list for one user took 2.3 times as long with two. Other
+    threads keep theirs, but for one that meanwhile uses torch for the first time and outside of
+    here: it begins with one.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if small else threads)
+    threads = _limit.enter() if small else 1
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if threads > 1:
+            _limit.leave(threads)
+
+
+class _Limit:
+    """What torch's number of threads was before one thread or several were held to one.
+
+    `torch.set_num_threads` is of the thread that calls it, and also what others begin with: one
+    that begins while another is held to one would take that for its own number and leave it behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.inside: set[int] = set()  # threads that are held to one
+        self._outside = 1  # torch's number for a thread that begins, without them
+
+    def enter(self) -> int:
+        """Hold this thread to one, and say how many it had; one that had one stays as it is."""
+        import torch
+
+        with self._lock:
+            threads = torch.get_num_threads()
+            if self.inside and not _is_settled():
+                threads = max(threads, self._outside)
+            _here.is_settled = True
+            if threads > 1:
+                if not self.inside:
+                    self._outside = threads
+                self.inside.add(threading.get_ident())
+                torch.set_num_threads(1)
+            return threads
+
+    def leave(self, threads: int) -> None:
+        """Give this thread back what it had."""
+        import torch
+
+        with self._lock:
+            torch.set_num_threads(threads)
+            self.inside.discard(threading.get_ident())
+
+    def forked(self) -> None:
+        """A child has no other threads, and none that would open the lock."""
+        self._lock = threading.Lock()
+        self.inside &= {threading.get_ident()}
+
+
+_limit = _Limit()
+
+
+def _is_settled() -> bool:
+    """Whether torch's number of threads is known to be this thread's own."""
+    return getattr(_here, "is_settled", False)
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    import torch
-
-    torch.get_num_threads()  # settles this thread's number before a worker's becomes the default
-    return ThreadPoolExecutor(cores(), thread_name_prefix="recsys", initializer=_become_worker)
+    """All of its threads begin here, since what they set is what others would begin with."""
+    with one_thread():
+        pool = ThreadPoolExecutor(cores(), "recsys", _become_worker)
+        everyone = threading.Barrier(cores())
+        for there in [pool.submit(everyone.wait) for _ in range(cores())]:
+            there.result()
+        return pool
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_limit.forked)
 
 
 def _become_worker() -> None:
     import torch
 
     torch.get_num_threads()  # asked first, or it would take a later default at its first step
-    torch.set_num_threads(1)  # of this thread: others keep theirs
-    _here.is_worker = True
+    torch.set_num_threads(1)
+    _here.is_worker = _here.is_settled = True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys.features.arrays import Array, Floats
-from recsys.features.errors import QualityError, SettingsError
+from recsys.features.errors import QualityError, SettingsError, TrainingError
 from recsys.features.settings import nearest
 from recsys.ranking.int8 import Int8Scorer
 from recsys.ranking.lists import TrainingLists
@@ -109,18 +109,24 @@ def compressed(ranker: NeuralRanker, method: str, lists: TrainingLists) -> Compr
 
 
 def some_candidates(lists: TrainingLists, places: Array, seed: int) -> Floats:
-    """(n, f) the features of candidates of the lists at `places`: all, or MOST_MEASURED drawn."""
+    """(n, f) the features of candidates of the lists at `places`: all, or MOST_MEASURED drawn.
+
+    Raises TrainingError where there are none.
+    """
     filled = np.flatnonzero(lists.filled[places])
+    if not len(filled):
+        raise TrainingError(
+            f"int8 needs candidates to learn its steps from; got none in {len(places)} lists"
+        )
     if len(filled) > MOST_MEASURED:
         drawn = np.random.default_rng(seed).choice(len(filled), MOST_MEASURED, replace=False)
         filled = filled[np.sort(drawn)]
     rows, columns = np.divmod(filled, lists.filled.shape[1])
     own = lists.take(places)
-    parts = [
-        own.features[some][rows[within] - some[0], columns[within]]
-        for some in own.stretches()
-        for within in [(rows >= some[0]) & (rows <= some[-1])]
-    ]
+    parts = []
+    for some in own.stretches():
+        start, stop = np.searchsorted(rows, [some[0], some[-1] + 1])  # rows ascend
+        parts.append(own.features[some][rows[start:stop] - some[0], columns[start:stop]])
     features: Floats = np.concatenate(parts)
     return features
 

@@ -26,7 +26,7 @@ from recsys.features.device import pick
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.spawning import GUARD
 from recsys.ranking.lists import TrainingLists
-from recsys.ranking.spool import Spooled
+from recsys.ranking.spool import Spooled, room_on_disk
 
 if TYPE_CHECKING:
     from recsys.ranking.checkpoint import Curve
@@ -194,6 +194,7 @@ def _train_share(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -
         distributed.destroy_process_group()
 
 
+@room_on_disk()
 def _write(lists: TrainingLists, folder: Path) -> None:
     """Arrays as files of their own, the rest as JSON."""
     about = {}
@@ -209,7 +210,10 @@ def _write(lists: TrainingLists, folder: Path) -> None:
 
 
 def _save(path: Path, lists: TrainingLists) -> None:
-    """Write features as `np.save` does, without having all of them at once."""
+    """Write features as `np.save` does, without having all of them at once.
+
+    A file that is mapped instead would end the process where the disk is full.
+    """
     about = {"descr": "<f4", "fortran_order": False, "shape": lists.features.shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, about)

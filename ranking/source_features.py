@@ -76,7 +76,7 @@ def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array)
     Most scores of a source of links are 0, and all zeros have one rank: only others are compared.
     """
     width = items.shape[1]
-    worths = _of_ranks(width + 1)  # one more: to fastmath a NaN may be worse than itself
+    worths = _of_ranks(width + 1)
     told = np.empty(width, np.float32)  # the scores that are not 0, of items and not of PAD
     for row in range(start, stop):
         own = scores[row]
@@ -103,7 +103,8 @@ def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array)
             better += positive if score == 0 else np.float32(0)
             columns[row, place, 0] = score
             columns[row, place, 1] = score * scale
-            columns[row, place, 2] = worths[int(better)]
+            # To fastmath a NaN may be worse than itself, and counted more than once.
+            columns[row, place, 2] = worths[min(int(better), width)]
 
 
 @njit(nogil=True, cache=True, fastmath=True, forceinline=True)

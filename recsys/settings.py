@@ -70,7 +70,8 @@ class TrainingSettings(Settings):
     negatives: int = Field(default=100, ge=1)
     """Candidates per list that were not chosen."""
     most_lists: int = Field(default=40_000, ge=1)
-    """Users drawn for training, over all cutoffs."""
+    """Users drawn for training, over all cutoffs. Their lists cost disk in the folder that TMPDIR
+    names, and memory where that is a tmpfs, as /tmp is on some systems."""
     least_positives: int = Field(default=200, ge=2)
     """With fewer lists that have a chosen candidate there is no ranker: lists are fused by rank."""
     most_place_weight: float = Field(default=10.0, ge=1)

@@ -83,9 +83,29 @@ def test_what_is_made_of_histories_is_made_once_for_each_maker(log):
     assert asked == [histories, histories]
 
 
+def test_of_two_things_by_one_maker_each_is_given_as_itself(log):
+    histories, maker = Histories.of(log, rows(0, 1)), object()
+
+    def count(these):
+        return these.lengths.tolist()
+
+    def newest(these):
+        return these.last(1).shape
+
+    for _ in range(2):
+        assert histories.once(maker, count) == [3, 1]
+        assert histories.once(maker, newest) == (2, 1)
+
+
 def test_of_a_copy_nothing_has_been_made(log):
     histories, maker = Histories.of(log, rows(0, 1)), object()
-    histories.once(maker, lambda these: "the original's")
+    given = ["the original's", "a deep copy's", "a pickled copy's"]
+
+    def give(these):
+        return given[0]
+
+    assert histories.once(maker, give) == given[0]
     for copied in (deepcopy(histories), pickle.loads(pickle.dumps(histories))):
-        assert copied.once(maker, lambda these: "the copy's") == "the copy's"
+        given.pop(0)
+        assert copied.once(maker, give) == given[0]
         assert copied.items.tolist() == histories.items.tolist()

@@ -1,7 +1,9 @@
 """Threads: every row once, answers in order, errors passed on, no deadlock within a block."""
 
 import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -109,3 +111,82 @@ def test_a_worker_keeps_one_thread_when_the_default_changes_before_its_first_ste
     with one_thread():
         pass
     assert list(side_by_side(lambda block: torch.get_num_threads(), range(4))) == [1] * 4
+
+
+def of_a_new_thread() -> int:
+    """What torch gives a thread that begins."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+@pytest.fixture
+def two_of_torch() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_of_torch")
+@pytest.mark.parametrize("first_to_leave", [0, 1])
+def test_requests_of_new_threads_leave_torch_as_it_was(first_to_leave: int) -> None:
+    """The second begins while the first is held to one thread."""
+    inside, leave = threading.Barrier(2), [threading.Event(), threading.Event()]
+
+    def ask(own: int) -> tuple[int, int]:
+        def work(block: int) -> int:
+            inside.wait()
+            leave[own].wait()
+            return torch.get_num_threads()
+
+        (within,) = side_by_side(work, [0])
+        return within, torch.get_num_threads()
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(ask, 0)
+        while not of_this_machine._limit.inside:
+            leave[0].wait(0.001)
+        asked = [first, other.submit(ask, 1)]
+        for own in (first_to_leave, 1 - first_to_leave):
+            leave[own].set()
+            assert asked[own].result() == (1, 2)
+    assert of_a_new_thread() == torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_of_torch")
+def test_workers_leave_new_threads_what_they_would_have_had() -> None:
+    of_this_machine._pool.cache_clear()
+    list(side_by_side(lambda block: block, range(4)))
+    assert of_a_new_thread() == torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_of_torch")
+def test_a_thread_that_was_told_to_have_one_keeps_it() -> None:
+    def ask() -> int:
+        torch.set_num_threads(1)
+        list(side_by_side(lambda block: block, [0]))
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ask).result() == 1
+
+
+def test_blocks_are_let_go_as_they_are_done() -> None:
+    class Block:
+        pass
+
+    made: list[weakref.ref[Block]] = []
+
+    def blocks() -> Iterator[Block]:
+        for _ in range(40):
+            block = Block()
+            made.append(weakref.ref(block))
+            yield block
+            del block
+
+    most = 0
+    for _ in side_by_side(lambda block: None, blocks()):
+        most = max(most, sum(each() is not None for each in made))
+        if len(made) > 10:
+            assert all(each() is None for each in made[: len(made) - cores() - 2])
+    assert most <= cores() + 2

@@ -28,3 +28,13 @@ def test_ranks_count_what_is_better_among_the_items(each: Lists) -> None:
             share, better = score / best if best else 0, sum(other > score for other in known)
             expected = [score, share, 1 / sqrt(1 + better)]
             assert columns[0, place] == pytest.approx(expected, rel=1e-6)
+
+
+@given(st.lists(st.sampled_from([float("nan"), float("inf"), -1.0, 0.0, 2.0]), max_size=40))
+def test_scores_that_are_not_finite_have_ranks_of_the_list(each: list[float]) -> None:
+    scores = np.array([each], np.float32)
+    items = np.arange(scores.size, dtype=np.int32)[None]
+    columns = np.zeros((*items.shape, 3), np.float32)
+    _in_list(0, 1, scores, items, columns)
+    assert (columns[..., 2] >= np.float32(1 / sqrt(2 + scores.size))).all()
+    assert (columns[..., 2] <= 1).all()

@@ -1,7 +1,11 @@
 """Features in a temporary file are those that were put there, whichever lists are read."""
 
+import os
+import pickle
 import tempfile
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +78,49 @@ def test_what_is_not_in_one_spool_is_joined_as_an_array() -> None:
         assert whole[:, :, 0].tolist() == [[1, 0], [1, 0], [2, 2]]
 
 
+def test_no_parts_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="at least one part; got none"):
+        joined([], 2)
+
+
+@pytest.mark.parametrize("held", [IN_MEMORY, ON_DISK])
+def test_threads_read_side_by_side(held: int) -> None:
+    expected = np.arange(400 * 50 * 2, dtype=np.float32).reshape(400, 50, 2)
+    kept = Spool(held).append(expected)
+
+    def wrong(seed: int) -> int:
+        places = np.random.default_rng(seed).integers(0, len(kept), 5_000)
+        return int((kept[places] != expected[places]).sum())
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(wrong, range(4))) == [0] * 4
+
+
+def test_what_is_missing_in_the_file_is_an_error() -> None:
+    spool = Spool(ON_DISK)
+    kept = spool.append(np.ones((3, 1, 2), np.float32))
+    os.ftruncate(spool._file.fileno(), 20)
+    assert kept[[0, 1]].tolist() == [[[1, 1]], [[1, 1]]]
+    with pytest.raises(TrainingError, match=r"end at byte 20 .* to which 24 were written"):
+        kept[:]
+
+
+@pytest.mark.parametrize("held", [IN_MEMORY, ON_DISK])
+def test_a_copy_is_an_array(held: int) -> None:
+    lists = drawn(20, 3)
+    kept = lists.spooled(Spool(held))
+    for copied in (deepcopy(kept), pickle.loads(pickle.dumps(kept))):
+        assert isinstance(copied.features, np.ndarray)
+        np.testing.assert_array_equal(copied.features, everything(lists))
+
+
+@pytest.mark.parametrize("places", [3, (np.arange(2), np.arange(2)), np.zeros((2, 2), np.intp)])
+def test_what_is_not_read_list_by_list_is_named(places: object) -> None:
+    kept = Spool().append(np.ones((4, 3, 2), np.float32))
+    with pytest.raises(TypeError, match=r"\[places\] .* \[:\] for all"):
+        kept[places]  # type: ignore[index]
+
+
 def test_a_ranker_learns_the_same_from_a_spool(tmp_path: Path) -> None:
     lists = drawn(600, 5)
     kept = lists.spooled(Spool(ON_DISK))
@@ -129,10 +176,26 @@ def test_candidates_are_drawn_alike_from_a_spool(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(few, again)
 
 
+@pytest.mark.parametrize("places", [[], [0, 1]])
+def test_no_candidates_to_draw_from_are_an_error(places: list[int]) -> None:
+    lists = drawn(3, 2)
+    empty = replace(lists, filled=np.zeros_like(lists.filled))
+    with pytest.raises(TrainingError, match=f"got none in {len(places)} lists"):
+        some_candidates(empty, np.array(places, np.intp), seed=1)
+
+
 def test_processes_read_what_is_in_a_spool(tmp_path: Path) -> None:
     lists = drawn(300, 4)
     _write(lists.spooled(Spool(ON_DISK)), tmp_path)
     np.testing.assert_array_equal(everything(_read(tmp_path)), everything(lists))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which is a full disk")
+@pytest.mark.parametrize("name", ["features", "labels"])
+def test_processes_without_room_for_lists_say_what_to_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.npy").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"No space left.*TMPDIR"):
+        _write(drawn(3_000, 4).spooled(Spool(ON_DISK)), tmp_path)
 
 
 def test_a_spool_without_room_says_what_to_do(
