@@ -124,7 +124,7 @@ class Fitting:
         read = frozenset(member.name for member in trial.fitted.sources.members)
         kept = None if self.settings.training.refit else trial.fitted
         second = _SecondStage(ranker, verdict.leader, read, kept)
-        return second, older, [*notes, *_found(tried), verdict.note, *calibrated]
+        return second, older, [*notes, *verdict.offered.notes(), verdict.note, *calibrated]
 
     def _bias(self, log: Interactions) -> tuple[PositionBias | None, list[str]]:
         """How places in lists are looked at, where the log tells it, and a note on it."""
@@ -326,18 +326,6 @@ def _compressed(ranker: NeuralRanker, lists: TrainingLists) -> list[str]:
         return [f"the ranker is compressed by {ranker.compress(lists)}"]
     except QualityError as error:
         return [f"the ranker serves in full; compressed by {error}"]
-
-
-def _found(tried: Trial) -> list[str]:
-    """What the sources offer of what was chosen: the most that any ranker can find."""
-    chosen, anywhere, by_source = tried.found()
-    if not chosen:
-        return []
-    told = ", ".join(f"{name} {own / chosen:.1%}" for name, own in by_source.items())
-    return [
-        f"the sources offer {anywhere / chosen:.1%} of {chosen:,} items that held-out users chose, "
-        f"and no ranker can find more: {told}"
-    ]
 
 
 def _names(fitted: Fitted) -> list[str]:
