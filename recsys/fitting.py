@@ -38,6 +38,10 @@ from recsys.trial import Trial, event_grades
 _MOST_MIXED = 4_000
 """Users whose lists a mixture is learnt from."""
 
+_NO_EFFECT = (
+    "training.refit = false has no effect without a ranker: the sources are fitted on everything"
+)
+
 Progress = Callable[[str, float], None]
 """Is told the step that runs, and which share of it is done."""
 
@@ -112,6 +116,8 @@ class Fitting:
                 f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
                 f"{least} are needed; lists are fused by rank"
             )
+            if not self.settings.training.refit:
+                notes = [*notes, _NO_EFFECT]
             return _SecondStage(), older, [*notes, none]
         ranker = make_ranker(self.settings).fit(
             lists, lambda share: self.progress("training the ranker", share)
