@@ -76,7 +76,7 @@ def seeds(results: list[Results]) -> str:
 
 def refit(results: list[Results]) -> str:
     """The same ranker with and without the refit of its sources, and the difference."""
-    head = ["data", "NDCG@k of", "sources fitted on everything", "sources it learnt from"]
+    head = ["data", "seeds", "NDCG@k of", "sources fitted on everything", "sources it learnt from"]
     rows = (row for each in results for row in _refit_rows(each))
     return markdown([*head, "difference", "95 % interval"], rows)
 
@@ -213,7 +213,8 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Results]], str]]] = {
         "refit",
         "One ranker on the sources as they serve, fitted on everything, and on those of the newest "
         "moment that it learnt from (`python -m benchmarks refit`); what the ranker adds is the "
-        "two-stage order less the fused one:",
+        "two-stage order less the fused one. Figures are means over the seeds; each interval is of "
+        "resampled users, and none is corrected for the number of rows:",
         refit,
     ),
     "peers": (
@@ -316,6 +317,7 @@ def _refit_rows(result: Results) -> Iterator[list[str]]:
         low, high = each["gap"]["interval"]
         yield [
             about,
+            str(len(result["seeds"])),
             system,
             share(each["refitted"]),
             share(each["as learnt from"]),

@@ -140,12 +140,26 @@ def _spawn(
 
 
 def _reasons(folder: Path, processes: list[Any]) -> str:
-    """What processes failed of: of one that ends, others only say that its connection is closed."""
-    said = [path.read_text() for path in sorted(folder.glob("failed-*.txt"))]
-    for rank, process in enumerate(processes):
-        if process.exitcode < 0 and process.exitcode != -signal.SIGTERM:  # which ends the others
-            said.append(f"{signal.Signals(-process.exitcode).name} ended process {rank}")
-    return "; ".join(dict.fromkeys(said))
+    """What processes failed of, the first of it first.
+
+    Of one that ends, others only say that its connection is closed; one that is killed says nothing
+    and so has no time: it goes before them.
+    """
+    killed = [
+        f"{_signal(-process.exitcode)} ended process {rank}"
+        for rank, process in enumerate(processes)
+        if process.exitcode < 0 and process.exitcode != -signal.SIGTERM  # which ends the others
+    ]
+    files = sorted(folder.glob("failed-*.txt"), key=lambda path: path.stat().st_mtime_ns)
+    return "; ".join(dict.fromkeys([*killed, *(path.read_text() for path in files)]))
+
+
+def _signal(number: int) -> str:
+    """A signal's name; real-time ones between the first and the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _ending(error: ProcessException) -> str:

@@ -130,7 +130,10 @@ def score_int8(
     for row in range(0, len(features), ROWS):
         several = min(ROWS, len(features) - row)
         for r in range(several):
-            _standardise(features[row + r], mean, scale, values[r])
+            if _is_finite(bits[row + r]):
+                _standardise(features[row + r], mean, scale, values[r])
+            else:
+                values[r, : len(mean)] = 0  # no NaN enters arithmetic that knows none
         at, to, group = 0, 0, 0
         for layer in range(len(widths) - 1):
             inputs, outputs = widths[layer], widths[layer + 1]

@@ -92,11 +92,8 @@ class ItemStatistics:
 
     def _early(self, moments: Times) -> Array:
         """Which of the moments (b,) lie before the end of the log, for which there is no table."""
-        return (
-            np.flatnonzero(moments < self.whole.log.end)
-            if self.has_clock
-            else np.zeros(0, np.int64)
-        )
+        end = self.whole.log.end
+        return np.flatnonzero(moments < end) if self.has_clock else np.zeros(0, np.int64)
 
     def _things(self, items: Rows) -> Rows:
         return np.where(items == PAD, np.int32(PAD), self.past.things[items])

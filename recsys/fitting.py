@@ -38,6 +38,10 @@ from recsys.trial import Trial, event_grades
 _MOST_MIXED = 4_000
 """Users whose lists a mixture is learnt from."""
 
+_NO_EFFECT = (
+    "training.refit = false has no effect without a ranker: the sources are fitted on everything"
+)
+
 Progress = Callable[[str, float], None]
 """Is told the step that runs, and which share of it is done."""
 
@@ -112,6 +116,8 @@ class Fitting:
                 f"no ranker: {len(lists)} of {lists.queries} past lists hold what was chosen, "
                 f"{least} are needed; lists are fused by rank"
             )
+            if not self.settings.training.refit:
+                notes = [*notes, _NO_EFFECT]
             return _SecondStage(), older, [*notes, none]
         ranker = make_ranker(self.settings).fit(
             lists, lambda share: self.progress("training the ranker", share)
@@ -124,7 +130,7 @@ class Fitting:
         read = frozenset(member.name for member in trial.fitted.sources.members)
         kept = None if self.settings.training.refit else trial.fitted
         second = _SecondStage(ranker, verdict.leader, read, kept)
-        return second, older, [*notes, *_found(tried), verdict.note, *calibrated]
+        return second, older, [*notes, *verdict.offered.notes(), verdict.note, *calibrated]
 
     def _bias(self, log: Interactions) -> tuple[PositionBias | None, list[str]]:
         """How places in lists are looked at, where the log tells it, and a note on it."""
@@ -326,18 +332,6 @@ def _compressed(ranker: NeuralRanker, lists: TrainingLists) -> list[str]:
         return [f"the ranker is compressed by {ranker.compress(lists)}"]
     except QualityError as error:
         return [f"the ranker serves in full; compressed by {error}"]
-
-
-def _found(tried: Trial) -> list[str]:
-    """What the sources offer of what was chosen: the most that any ranker can find."""
-    chosen, anywhere, by_source = tried.found()
-    if not chosen:
-        return []
-    told = ", ".join(f"{name} {own / chosen:.1%}" for name, own in by_source.items())
-    return [
-        f"the sources offer {anywhere / chosen:.1%} of {chosen:,} items that held-out users chose, "
-        f"and no ranker can find more: {told}"
-    ]
 
 
 def _names(fitted: Fitted) -> list[str]:

@@ -1,13 +1,14 @@
 """Whether the ranker orders better than what it reads, on users whom it has not learnt from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from recsys.evaluation.certainty import Bootstrap, Comparison, compare
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.fitted import FUSED, TWO_STAGE
+from recsys.offered import Offered
 from recsys.ranking.lists import Chosen
 from recsys.ranking.neural import NeuralRanker, order
 from recsys.ranking.position_bias import PositionBias
@@ -21,6 +22,7 @@ class Verdict:
 
     leader: str | None  # a source or FUSED where the ranker is worse, None for the ranker
     note: str
+    offered: Offered = field(default_factory=Offered)  # what any order of the candidates can hold
 
 
 def judge(
@@ -36,14 +38,16 @@ def judge(
     """
     k = settings.evaluation.k
     gains = event_gains(trial.moment.past.events, settings)
-    values = _values(trial, ranker, gains, k, bias)
+    offered = Offered()
+    values = _values(trial, ranker, gains, k, bias, offered)
     lists = len(values[TWO_STAGE])
     if lists < 2:
-        return Verdict(None, f"the ranker could not be tried: {lists} held-out lists tell nothing")
+        few = f"the ranker could not be tried: {lists} held-out lists tell nothing"
+        return Verdict(None, few, offered)
     bootstrap = Bootstrap(lists, settings.evaluation.draws, settings.seed)
     found = compare(values, TWO_STAGE, f"NDCG@{k}", bootstrap)
     means = {name: float(own.mean()) for name, own in values.items()}
-    return _verdict(found, means, lists)
+    return replace(_verdict(found, means, lists), offered=offered)
 
 
 def event_gains(names: tuple[str, ...], settings: EngineSettings) -> Floats:
@@ -82,14 +86,16 @@ def _discounted(gained: Array) -> Array:
 
 
 def _values(
-    trial: Trial, ranker: NeuralRanker, gains: Floats, k: int, bias: PositionBias | None
-) -> Mapping[str, Array]:
+    trial: Trial, ranker: NeuralRanker, gains: Floats, k: int, bias: PositionBias | None,
+    offered: Offered,
+) -> Mapping[str, Array]:  # fmt: skip
     """By order of the candidates the NDCG (lists,) of each list that has something to gain, times
-    what it counts over the mean of that.
+    what it counts over the mean of that. Counts what is `offered` by the way.
     """
     counts: list[Array] = []
     parts: dict[str, list[Array]] = {TWO_STAGE: [], FUSED: []}
     for block, candidates in trial.blocks():
+        offered.count(block.chosen, candidates)
         features, names = trial.fitted.features(block.histories, candidates)
         places = order(ranker.scores(features, names, candidates.filled))
         orders = {TWO_STAGE: candidates.at(places), FUSED: candidates}

@@ -16,7 +16,7 @@ import polars as pl
 
 from recsys.features.errors import SettingsError
 from recsys.trackers import About, Outcome
-from recsys.whole_files import write_whole
+from recsys.whole_files import draft_of, write_whole
 
 
 def new_folder(parent: Path, name: str, kind: str) -> Path:
@@ -71,9 +71,8 @@ class RunFolder:
 
     def table(self, name: str, table: pl.DataFrame) -> None:
         """Write a table as <name>.parquet."""
-        draft = self.folder / f".{name}.parquet"
-        table.write_parquet(draft)
-        draft.replace(self.folder / f"{name}.parquet")
+        with draft_of(self.folder / f"{name}.parquet") as draft:
+            table.write_parquet(draft)
 
     def finish(self, outcome: Outcome) -> None:
         """Write what came out."""

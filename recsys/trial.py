@@ -1,13 +1,10 @@
 """A past moment to try a trained ranker on, by users whom it has not learnt from."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.features import ragged
-from recsys.features.arrays import PAD
 from recsys.features.columns import EventType
 from recsys.features.errors import TrainingError
 from recsys.fitted import Fitted, block_size
@@ -30,18 +27,6 @@ class Trial:
         """The same with the users alone whom the ranker has not learnt from."""
         held = np.flatnonzero(ranker.holds_out(self.moment.histories.users))
         return Trial(self.moment.take(held), self.fitted, self.policy)
-
-    def found(self) -> tuple[int, int, Mapping[str, int]]:
-        """How much was chosen, how much of it any source offers, and how much each of them."""
-        chosen, anywhere = 0, 0
-        by_source: Counter[str] = Counter()
-        for block, candidates in self.blocks():
-            places = block.chosen.ranks(candidates.items)
-            owners = ragged.owners(block.chosen.offsets)
-            by = (candidates.ranks[owners, places] != PAD) & (places != PAD)[:, None]
-            chosen, anywhere = chosen + len(by), anywhere + int(by.any(axis=1).sum())
-            by_source.update(dict(zip(candidates.sources, by.sum(axis=0).tolist(), strict=True)))
-        return chosen, anywhere, by_source
 
     def blocks(self) -> Iterator[tuple[Moment, Candidates]]:
         """As `asked`; raises TrainingError where a source fails."""

@@ -1,15 +1,24 @@
-"""A text file that is the old one or the new one at every moment, never half of it."""
+"""A file that is the old one or the new one at every moment, never half of it."""
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` under another name, then put it in place; an OSError leaves the old file."""
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """Another name to write under, put in place at the end; an error leaves the old file alone."""
     draft = path.absolute().with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        draft.write_text(text, encoding="utf8")
+        yield draft
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` as a whole file."""
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding="utf8")

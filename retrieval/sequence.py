@@ -209,7 +209,9 @@ class Sequence:
         return dots(users, each, self._learnt.table, items)[:, :, 0]
 
     def likeness(self, sources: Rows, targets: Rows) -> Floats:
-        """Cosine of each past item (b, l) with each target (b, w) in its space, as (b, w, l)."""
+        """Cosine of each past item (b, l) with each target (b, w), as (b, w, l): in the spaces of
+        all members side by side, where an item's longer vectors count for more.
+        """
         learnt = self._learnt
         return cosines(learnt.table, learnt.inverse, sources, targets)
 

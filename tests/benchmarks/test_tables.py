@@ -83,6 +83,19 @@ def test_several_seeds_tell_their_deviation_and_what_the_ranker_adds() -> None:
     )
 
 
+def test_a_refit_tells_of_how_many_seeds_its_means_are() -> None:
+    gap = {"difference": 0.0024, "interval": [-0.0007, 0.0056]}
+    measured = {
+        "data": "ml-100k",
+        "protocol": {"name": "last-item", "k": 10},
+        "seeds": [0, 1, 2],
+        "systems": {"two-stage": {"refitted": 0.1443, "as learnt from": 0.1419, "gap": gap}},
+    }
+    assert tables.refit([measured]).splitlines()[2] == (
+        "| ml-100k, last item, k = 10 | 3 | two-stage | .1443 | .1419 | +.0024 | -.0007 to +.0056 |"
+    )
+
+
 def test_peers_stand_beside_what_is_published_of_them() -> None:
     lines = tables.peers([PEERS]).splitlines()[2:]
     assert lines == [

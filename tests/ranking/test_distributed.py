@@ -1,6 +1,7 @@
 """Processes that train together: one step of all is the step of one, and they stop and resume."""
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -118,11 +119,22 @@ def test_what_fails_in_a_process_is_said() -> None:
         train_together(of_one, ranker(processes=1), None)
 
 
-def test_what_failed_first_is_said_beside_what_failed_of_it(tmp_path: Path) -> None:
-    (tmp_path / "failed-0.txt").write_text("RuntimeError: Connection closed by peer")
-    assert _reasons(tmp_path, [Ended(1), Ended(-signal.SIGKILL), Ended(-signal.SIGTERM)]) == (
-        "RuntimeError: Connection closed by peer; SIGKILL ended process 1"
+def test_what_failed_first_is_said_first(tmp_path: Path) -> None:
+    for rank, (said, at) in enumerate([("ConnectionError: closed", 30), ("MemoryError: 9 GB", 20)]):
+        path = tmp_path / f"failed-{rank}.txt"
+        path.write_text(said)
+        os.utime(path, (at, at))
+    failed = [Ended(1), Ended(1)]
+    assert _reasons(tmp_path, failed) == "MemoryError: 9 GB; ConnectionError: closed"
+    killed = [*failed, Ended(-signal.SIGKILL), Ended(-signal.SIGTERM)]
+    assert _reasons(tmp_path, killed) == (
+        "SIGKILL ended process 2; MemoryError: 9 GB; ConnectionError: closed"
     )
+
+
+def test_a_signal_without_a_name_is_said_by_its_number(tmp_path: Path) -> None:
+    nameless = max(signal.valid_signals()) + 1
+    assert _reasons(tmp_path, [Ended(-nameless)]) == f"signal {nameless} ended process 0"
 
 
 def test_a_process_that_is_killed_is_said_and_none_is_left() -> None:

@@ -15,11 +15,11 @@ from recsys.ranking.int8 import Int8Scorer
 from recsys.ranking.network import ListNetwork
 
 
-def network(features: int, hidden: tuple[int, ...], seed: int = 0) -> ListNetwork:
+def network(features: int, hidden: tuple[int, ...], seed: int = 0, members: int = 1) -> ListNetwork:
     """Random weights, inputs far from mean 0 and deviation 1."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = ListNetwork(features, hidden).eval()
+        made = ListNetwork(features, hidden, members=members).eval()
         made.mean.normal_(std=5)
         made.scale.uniform_(0.1, 4)
     return made
@@ -60,6 +60,33 @@ def test_the_kernel_does_what_numpy_does(
     assert scores.shape == (n, 1)
     # A value at the edge of two steps may be rounded to either.
     np.testing.assert_allclose(scores, by_numpy(scorer, asked), atol=0.02)
+
+
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("members", [2, 3])
+@pytest.mark.parametrize("hidden", [(64, 32), (40, 33, 7)])
+def test_members_side_by_side_read_their_own_inputs_alone(
+    hidden: tuple[int, ...], members: int, static: bool
+) -> None:
+    """Merged they are blocks with zeros between them, of which spans leave out what they can."""
+    made = network(21, hidden, members=members)
+    scorer = Int8Scorer.of(made, inputs(made, 200, seed=1) if static else None)
+    *_, spans, _, _, _, _ = scorer._in_pairs
+    assert len(set(spans[:, 0].tolist())) > 1, "no span begins after the first input"
+    asked = inputs(made, 9)
+    np.testing.assert_allclose(scorer(asked), by_numpy(scorer, asked), atol=0.02)
+
+
+def test_outputs_that_read_nothing_have_their_bias() -> None:
+    made = network(5, (64, 8))
+    with torch.no_grad():
+        made.linear()[1].weight[:, :32] = 0
+        made.linear()[0].weight[32:] = 0
+    scorer = Int8Scorer.of(made)
+    *_, spans, _, _, _, _ = scorer._in_pairs
+    assert spans[1].tolist() == [0, 0]
+    asked = inputs(made, 5)
+    np.testing.assert_allclose(scorer(asked), by_numpy(scorer, asked), atol=0.02)
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -115,6 +142,29 @@ def test_a_row_that_is_not_finite_has_no_score(value: float) -> None:
     asked[1, 2] = value
     scores = Int8Scorer.of(made, inputs(made, 10))(asked)[:, 0]
     assert np.isfinite(scores).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8])
+def test_a_row_has_the_same_score_alone_as_beside_another(n: int, static: bool) -> None:
+    made = network(9, (33, 5))
+    scorer = Int8Scorer.of(made, inputs(made, 100, seed=1) if static else None)
+    asked = inputs(made, n)
+    alone = [scorer(asked[row : row + 1]) for row in range(n)]
+    np.testing.assert_array_equal(scorer(asked), np.concatenate([np.zeros((0, 1)), *alone]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("row", range(5))
+def test_a_row_that_is_not_finite_changes_no_other(row: int, static: bool, value: float) -> None:
+    made = network(9, (33, 5))
+    scorer = Int8Scorer.of(made, inputs(made, 100, seed=1) if static else None)
+    asked = inputs(made, 5)
+    expected = scorer(asked)
+    expected[row] = np.nan
+    asked[row, 4] = value
+    np.testing.assert_array_equal(scorer(asked), expected)
 
 
 def test_saved_and_loaded_it_scores_the_same(tmp_path: Path) -> None:

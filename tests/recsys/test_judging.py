@@ -1,5 +1,6 @@
 """The ranker's order is served only where none of those that it reads is clearly better."""
 
+from collections.abc import Iterator
 from functools import cache
 from math import log2
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import FUSED, evaluate
 from recsys.evaluation.protocols import windows
-from recsys.judging import event_gains, graded_ndcg
+from recsys.judging import event_gains, graded_ndcg, judge
+from recsys.learning import Moment
 from recsys.ranking.lists import Chosen
+from recsys.retrieval.candidates import Candidates
 from recsys.settings import EngineSettings
 from recsys.trial import Trial
 from tests.shops import assert_same_lists, quick_settings, small_shop
@@ -107,17 +110,34 @@ def test_what_the_ranker_adds_is_said() -> None:
 
 
 def test_what_sources_find_is_what_an_evaluation_says_of_them() -> None:
-    """Counted once by the trial of a fit and once by marks of the same users' positives."""
+    """Counted once as a ranker is judged and once by marks of the same users' positives."""
     settings = quick_settings(evaluation={"protocol": "time", "share": 0.2, "k": 5})
     engine = Engine(settings)
     log, catalog = engine.read(small_shop().events, small_shop().items)
     marks = evaluate(engine, log, catalog, settings.evaluation).positives
     (window,) = windows(log, settings.evaluation)
     learnt = engine.learnt
-    chosen, anywhere, by_source = Trial(window.moment, learnt.fitted, learnt.policy).found()
-    assert chosen == len(marks)
-    assert anywhere == (marks["found_by"].list.len() > 0).sum()
-    for name, own in by_source.items():
+    assert learnt.fitted.ranker is not None
+    trial = Trial(window.moment, learnt.fitted, learnt.policy)
+    offered = judge(learnt.fitted.ranker, trial, settings).offered
+    assert offered.chosen == len(marks)
+    assert offered.anywhere == (marks["found_by"].list.len() > 0).sum()
+    for name, own in offered.by_source.items():
         assert own == marks["found_by"].list.contains(name).sum()
     (told,) = [note for note in engine.notes if note.startswith("the sources offer ")]
     assert all(f"{member.name} " in told for member in learnt.fitted.sources.offering)
+
+
+def test_a_fit_asks_the_sources_for_held_out_users_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To calibrate and to judge; what they offer is counted by the way."""
+    asked = Trial.asked
+    passes: list[Trial] = []
+
+    def counted(trial: Trial) -> Iterator[tuple[Moment, Candidates, list[str]]]:
+        passes.append(trial)
+        return asked(trial)
+
+    monkeypatch.setattr(Trial, "asked", counted)
+    engine = Engine(quick_settings()).fit(small_shop().events, small_shop().items)
+    assert any(note.startswith("the sources offer ") for note in engine.notes)
+    assert len(passes) == 2

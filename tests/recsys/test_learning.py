@@ -416,6 +416,25 @@ def test_without_a_refit_the_sources_of_the_newest_moment_serve(tmp_path: Path) 
     assert_frame_equal(again.recommend(engine.users), engine.recommend(engine.users))
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_without_a_ranker_sources_are_fitted_on_everything(refit: bool) -> None:
+    shop, training = small_shop(), {"least_positives": 10_000, "refit": refit}
+    settings = quick_settings(training=training, sources={"als": {"use": False}})
+    engine = Engine(settings).fit(shop.events, shop.items)
+    log, fitted = engine.learnt.log, engine.learnt.fitted
+    assert fitted.ranker is None
+    popular = named(fitted.sources.members, "popular").retriever
+    histories = Histories.of(log, np.arange(len(log.users), dtype=np.int32))
+    allowed = engine.learnt.policy.allowed(histories)
+    everything = Popular().fit(log, engine.learnt.catalog)
+    np.testing.assert_array_equal(
+        popular.retrieve(histories, 10, allowed).items,
+        everything.retrieve(histories, 10, allowed).items,
+    )
+    no_effect = "training.refit = false has no effect without a ranker"
+    assert [note.startswith(no_effect) for note in engine.notes].count(True) == (not refit)
+
+
 def events_of(log: Interactions) -> list[tuple[int, ...]]:
     columns = (log.user_rows, log.item_rows, log.event_codes, log.times)
     return list(zip(*(each.tolist() for each in columns), strict=True))

@@ -160,6 +160,13 @@ def test_a_file_is_whole_or_as_before(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_table_that_cannot_be_put_in_place_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "marks.parquet").mkdir()
+    with pytest.raises(OSError, match=r"marks\.parquet"):
+        RunFolder(tmp_path).table("marks", pl.DataFrame({"a": [1]}))
+    assert [file.name for file in tmp_path.iterdir()] == ["marks.parquet"]
+
+
 def test_plain_values() -> None:
     values = {1: (np.int64(2), math.inf), "path": Path("a"), "array": np.array([0.5, math.nan])}
     assert plain(values) == {"1": [2, None], "path": "a", "array": [0.5, None]}

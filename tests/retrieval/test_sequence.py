@@ -354,6 +354,39 @@ def test_going_on_from_nothing_is_a_fit(world: World, fitted: Sequence, tmp_path
         )
 
 
+def test_going_on_every_member_begins_where_it_was(world: World) -> None:
+    """At a rate of 0 nothing is learnt: what is there is what was begun with."""
+    older, _ = world.log.split_last(1)
+    first = small(members=2, epochs=2).fit(older, world.catalog)
+    found = small(members=2, rate=0.0).refit(world.log, world.catalog, first)
+    ours, theirs = (each.users_of(world.histories) for each in (found, first))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    further = small(members=2, more_epochs=1).refit(world.log, world.catalog, first)
+    moved = np.abs(further.users_of(world.histories) - theirs).max(axis=0).reshape(2, -1)
+    assert (moved.max(axis=1) > 1e-3).all(), "both learn"
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (3, 2)])
+def test_going_on_from_another_number_of_members_is_a_fit(
+    world: World, before: int, after: int
+) -> None:
+    first = small(members=before, epochs=1).fit(world.log, world.catalog)
+    own = small(members=after, epochs=1)
+    anew = replace(own).fit(world.log, world.catalog)
+    found = own.refit(world.log, world.catalog, first)
+    np.testing.assert_array_equal(found.users_of(world.histories), anew.users_of(world.histories))
+
+
+def test_likeness_is_the_cosine_in_the_spaces_of_all_members(world: World) -> None:
+    two = small(members=2, epochs=1).fit(world.log, world.catalog)
+    table = two._learnt.table.astype(np.float64)
+    lengths = np.linalg.norm(table, axis=1)
+    sources, targets = np.array([[0, 7, 12]], np.int32), np.array([[3, 8]], np.int32)
+    expected = table[[3, 8]] @ table[[0, 7, 12]].T
+    expected /= lengths[[3, 8]][:, None] * lengths[[0, 7, 12]]
+    np.testing.assert_allclose(two.likeness(sources, targets)[0], expected, atol=1e-5)
+
+
 def test_going_on_an_item_that_was_new_begins_where_its_content_puts_it(world: World) -> None:
     unseen = SIZE + 5
     older = world.log.where(world.log.item_rows != unseen)
