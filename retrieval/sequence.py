@@ -26,8 +26,7 @@ if TYPE_CHECKING:  # torch is loaded by those who train
 PAUSES = 24
 """Classes of the time between two events: 0 where it is not known, else by powers of four."""
 
-_ENOUGH = 6_000_000  # events read in all by so many epochs that more bring little
-_LEAST_EPOCHS, _MOST_EPOCHS = 20, 40
+_MORE = 1_600_000  # events read in all where it goes on, by at least 4 epochs and at most 10
 _OFTEN = 50  # events per item, from which vectors are less in danger of learning events by heart
 _SLOWER = 0.3  # the rate of more epochs, as a share of the rate
 _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
@@ -69,8 +68,8 @@ class Sequence:
     history: int = 100  # how many of the newest events are read
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
-    epochs: int | None = None  # None: 20, of a small log more, as many as read so many events
-    more_epochs: int = 4  # where it goes on from what it learnt of an older log
+    epochs: int = 20
+    more_epochs: int | None = None  # on what it learnt of an older log; None: 4, of a small one 10
     most_events: int = 20_000_000  # read in a fit: of larger logs fewer epochs, then the newest
     batch: int = 1600  # events per step
     negatives: int = 512  # items drawn per step, shared by all its events
@@ -188,7 +187,7 @@ class Sequence:
     def _rounds(self, events: int, again: bool) -> "Rounds":
         from recsys.retrieval.sequence_training import Rounds
 
-        wanted = self.more_epochs if again else self.epochs or _enough(events)
+        wanted = (self.more_epochs or _more(events)) if again else self.epochs
         return Rounds(
             epochs=max(1, min(wanted, self.most_events // events)), batch=self.batch,
             history=self.history, negatives=self.negatives,
@@ -278,9 +277,9 @@ class Sequence:
         self._held = _Learnt(table, known, inverse_lengths(table), members, clock, index)
 
 
-def _enough(events: int) -> int:
-    """The epochs of a log of so many events."""
-    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, _ENOUGH // events))
+def _more(events: int) -> int:
+    """The epochs of a log of so many events, where an older part of it was learnt before."""
+    return max(4, min(10, _MORE // events))
 
 
 def _dropout(counts: Array) -> float:

@@ -417,12 +417,12 @@ def test_of_a_large_log_fewer_epochs_are_read_and_then_the_newest_events() -> No
 
 
 @pytest.mark.parametrize(
-    ("events", "epochs"), [(1, 40), (150_000, 40), (200_000, 30), (300_001, 20), (900_000, 20)]
+    ("events", "epochs"), [(1, 10), (160_000, 10), (200_000, 8), (400_001, 4), (900_000, 4)]
 )
-def test_a_small_log_is_read_more_often(events: int, epochs: int) -> None:
-    assert Sequence()._rounds(events, again=False).epochs == epochs
-    assert Sequence(epochs=7)._rounds(events, again=False).epochs == 7
-    assert Sequence()._rounds(events, again=True).epochs == 4
+def test_it_goes_on_for_longer_on_a_small_log(events: int, epochs: int) -> None:
+    assert Sequence()._rounds(events, again=True).epochs == epochs
+    assert Sequence(more_epochs=7)._rounds(events, again=True).epochs == 7
+    assert Sequence()._rounds(events, again=False).epochs == 20
 
 
 def test_a_log_above_most_events_is_read_less_often() -> None:
