@@ -54,7 +54,7 @@ def test_the_gap_is_the_mean_difference_of_the_same_users(measured: Run) -> None
         told["systems"][name]["gap"]["difference"] for name in (TWO_STAGE, FUSED, ADDED)
     )
     assert added == pytest.approx(two_stage - fused)
-    about = {"data": "tiny", "protocol": {"name": "time", "k": 10}, **told}
+    about = {"data": "tiny", "protocol": {"name": "time", "k": 10}, "seeds": [0], **told}
     assert len(refit([about]).splitlines()) == 2 + len(SYSTEMS)
 
 
