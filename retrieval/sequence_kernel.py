@@ -60,8 +60,7 @@ def pointed(
     over_rows(
         _point, len(out), table, left, offsets, items, events, pauses, weights.events,
         weights.pauses, weights.asks, weights.tells, weights.nearness, weights.answers,
-        weights.gates,
-        weights.downs, weights.point, out,
+        weights.gates, weights.downs, weights.point, out,
     )  # fmt: skip
     return out
 

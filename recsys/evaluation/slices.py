@@ -38,7 +38,7 @@ _AGES = {
 }
 """Bands by their least whole number."""
 
-_NOVELTY = ("new to the user", "had before")
+_REPEAT = ("new to the user", "had before")
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def slicings(
     """The ways to slice what was chosen (n positives) that the data allow.
 
     History length, item popularity (events in `past`), whether the user had the item before, by
-    whatever event, item age (whole days from the item's first
-    event in `past` to the user's moment, where the log has a clock; new where it comes after that
-    moment, though the item may be popular later), category (the first column of
-    categories) and event (where `events` are given, or the positives have several). `events` are
+    whatever event, item age (whole days from the item's first event in `past` to the user's
+    moment, where the log has a clock; new where it comes after that moment, though the item may be
+    popular later), category (the first column of categories) and event (where `events` are given,
+    or the positives have several). `events` are
     the names that their codes stand for, by default those of `past`. `categories` are the codes to
     show, by default `most_chosen` here: give those of all windows where slices are to be pooled.
     """
@@ -89,7 +89,7 @@ def slicings(
         _banded("history length", _LENGTHS, lengths),
         _banded("item popularity", _POPULARITIES, popularity),
     ]
-    found.append(_by_novelty(histories, chosen, len(past.items)))
+    found.append(_by_repeat(histories, chosen, len(past.items)))
     if past.clock == "time":
         found.append(_banded("item age", _AGES, _days(past, histories, chosen)))
     if (_categories(catalog)[chosen.items] != PAD).any():
@@ -224,11 +224,11 @@ def _banded(by: str, bands: Mapping[str, int], values: Array) -> Slicing:
     return Slicing(by, tuple(bands), codes)
 
 
-def _by_novelty(histories: Histories, chosen: Chosen, items: int) -> Slicing:
+def _by_repeat(histories: Histories, chosen: Chosen, items: int) -> Slicing:
     """Which items their users had before: how much of a result are repeats?"""
     had = ragged.owners(histories.offsets).astype(np.int64) * items + histories.items
     asked = ragged.owners(chosen.offsets).astype(np.int64) * items + chosen.items
-    return Slicing("novelty", _NOVELTY, np.isin(asked, had).astype(np.int64))
+    return Slicing("repeat", _REPEAT, np.isin(asked, had).astype(np.int64))
 
 
 def _days(past: Interactions, histories: Histories, chosen: Chosen) -> Array:

@@ -73,7 +73,7 @@ def ways() -> dict[str, dict[tuple[str, str], str]]:
 
 def test_every_way_to_slice() -> None:
     assert list(ways()) == [
-        "history length", "item popularity", "novelty", "item age", "category", "event",
+        "history length", "item popularity", "repeat", "item age", "category", "event",
     ]  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def test_by_what_the_user_had_before() -> None:
     chosen = one_each(past.items.rows(["x", "x"]))
     way = slicings(past, Catalog.empty(past.items), histories, chosen)[2]
     assert (way.by, [way.names[code] for code in way.codes]) == (
-        "novelty", ["had before", "new to the user"],
+        "repeat", ["had before", "new to the user"],
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_the_ends_of_bands(events: int, length: str) -> None:
         one_each(past.items.rows(["x"])),
     )
     assert [way.by for way in found] == [
-        "history length", "item popularity", "novelty", "item age",
+        "history length", "item popularity", "repeat", "item age",
     ]  # fmt: skip
     assert found[0].names[found[0].codes[0]] == length
 
