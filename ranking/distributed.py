@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import distributed, multiprocessing
 from torch.multiprocessing.spawn import (
+    ProcessContext,
     ProcessException,
     ProcessExitedException,
     start_processes,
@@ -93,7 +94,8 @@ def train_together(
 
     They meet through a file and talk over this machine's own network alone. A step is that of one
     process but for the order in which sums are rounded, and for what dropout draws. Raises
-    SettingsError where there are fewer GPUs than processes, TrainingError where one of them fails.
+    SettingsError where there are fewer GPUs than processes, TrainingError where one of them cannot
+    be started or fails.
     """
     device = pick(settings.device)
     if device != "cpu" and torch.cuda.device_count() < settings.processes:
@@ -118,10 +120,9 @@ def _spawn(
 ) -> None:
     """Run the processes to their end."""
     done: Any = multiprocessing.get_context("spawn").SimpleQueue()
-    running = start_processes(  # type: ignore[no-untyped-call]
-        _worker, (folder, replace(settings), done), settings.processes, join=False
-    )
+    processes: list[Any] = []
     try:
+        running = _started(processes, folder, settings, done)
         finished = False
         while not finished:
             finished = running.join(_POLLED)
@@ -130,13 +131,36 @@ def _spawn(
                 if progress:
                     progress(share)
     except ProcessException as error:
-        why = _reasons(folder, running.processes) or _ending(error)
+        why = _reasons(folder, processes) or _ending(error)
         raise TrainingError(f"a process that trains the ranker failed: {why}") from error
     finally:
-        for process in running.processes:
+        for process in processes:
             if process.is_alive():
                 process.terminate()
             process.join()  # or it might write into a folder that is being removed
+
+
+def _started(
+    processes: list[Any], folder: Path, settings: "NeuralRanker", done: Any
+) -> ProcessContext:
+    """Start them one by one and add each to `processes`.
+
+    Where one cannot be started those before it wait for it: the caller ends them.
+    """
+    files: list[str] = []
+    for rank in range(settings.processes):
+        try:
+            one = start_processes(  # type: ignore[no-untyped-call]
+                _worker, (rank, folder, replace(settings), done), join=False
+            )
+        except OSError as error:
+            raise TrainingError(
+                f"process {rank} of {settings.processes} that train the ranker cannot be started: "
+                f"{error}"
+            ) from error
+        processes += one.processes
+        files += one.error_files
+    return ProcessContext(processes, files)  # type: ignore[no-untyped-call]
 
 
 def _reasons(folder: Path, processes: list[Any]) -> str:
@@ -169,8 +193,8 @@ def _ending(error: ProcessException) -> str:
     return f"{last}; {GUARD}" if by_itself else last
 
 
-def _worker(rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
-    """One of the processes; leaves a file with why where it fails."""
+def _worker(_: int, rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
+    """One of the processes, started alone; leaves a file with why where it fails."""
     try:
         _train_share(rank, folder, settings, done)
     except Exception as error:

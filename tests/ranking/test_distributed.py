@@ -1,5 +1,6 @@
 """Processes that train together: one step of all is the step of one, and they stop and resume."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing.spawn import start_processes
 
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.ranking.distributed import Processes, _reasons, train_together
@@ -148,6 +150,26 @@ def test_a_process_that_is_killed_is_said_and_none_is_left() -> None:
     with pytest.raises(TrainingError, match=r"ranker failed: SIGKILL ended process \d"):
         ranker(processes=2).fit(drawn())
     killer.join()
+    assert not multiprocessing.active_children()
+
+
+def test_none_is_left_waiting_for_one_that_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = []
+
+    def start_first(*arguments: object, **options: object) -> object:
+        if started:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(start_processes(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr("recsys.ranking.distributed.start_processes", start_first)
+    said = r"process 1 of 2 that train the ranker cannot be started: .*temporarily unavailable"
+    with pytest.raises(TrainingError, match=said):
+        ranker(processes=2).fit(drawn())
+    (first,) = started[0].processes
+    assert first.exitcode is not None
     assert not multiprocessing.active_children()
 
 
