@@ -44,6 +44,15 @@ def scan(source: Source, table: Table, data_dir: Path | None = None) -> pl.LazyF
         return _with_ids(_checked(source.lazy(), table), table)
 
 
+def check_columns(table: Table, data_dir: Path | None = None) -> None:
+    """Raise the DataError of `scan` where the files that `table.path` names are not there or lack a
+    column: by the first of them alone, whose rows are read only where they are not in UTF-8.
+    """
+    paths = _paths(None, table, data_dir)
+    with _readable(_named(paths, table)):
+        _untyped(paths[:1], table)
+
+
 def collected(rows: pl.LazyFrame, table: Table) -> pl.DataFrame:
     """The rows in memory, in their order; raises DataError where they cannot be read."""
     with _readable(f"the {table.noun}"):
@@ -110,20 +119,28 @@ def _foreign(source: Source, table: Table) -> pl.LazyFrame:
 
 
 def _scan_files(source: Source, table: Table, data_dir: Path | None) -> pl.LazyFrame:
+    paths = _paths(source, table, data_dir)
+    with _readable(_named(paths, table)):
+        rows = _untyped(paths, table)
+        return _typed(rows, paths, table) if _is_csv(paths, table) else rows
+
+
+def _paths(source: Source, table: Table, data_dir: Path | None) -> list[Path]:
+    """The files of a source, at least one, all of one format."""
     given = (
         table.paths if source is None else [source] if isinstance(source, str | Path) else source
     )
     paths = [path for each in given for path in _matches(str(each), data_dir, table)]
     if not paths:
         raise DataError(f"the {table.noun} needs a table or a path; got none")
-    formats = {_format_of(path, table) for path in paths}
-    if len(formats) > 1:
+    if len({_format_of(path, table) for path in paths}) > 1:
         raise DataError(f"the files of the {table.noun} must be of one format; got {paths}")
+    return paths
+
+
+def _named(paths: Sequence[Path], table: Table) -> str:
     named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-    with _readable(f"the {table.noun} in {named}"):
-        if formats == {"csv"}:
-            return _scan_csv(paths, table)
-        return _checked(pl.scan_parquet(list(paths), glob=False), table)
+    return f"the {table.noun} in {named}"
 
 
 def _matches(pattern: str, data_dir: Path | None, table: Table) -> list[Path]:
@@ -151,20 +168,26 @@ def _format_of(path: Path, table: Table) -> str:
     return _FORMATS[name.suffix.lower()]
 
 
-def _scan_csv(paths: Sequence[Path], table: Table) -> pl.LazyFrame:
+def _is_csv(paths: Sequence[Path], table: Table) -> bool:
+    return _format_of(paths[0], table) == "csv"
+
+
+def _untyped(paths: Sequence[Path], table: Table) -> pl.LazyFrame:
+    """The rows of files that have the columns they need; those of CSV are all text."""
+    if _is_csv(paths, table):
+        return _checked(_csv(paths, table, infer=False), table)
+    return _checked(pl.scan_parquet(list(paths), glob=False), table)
+
+
+def _typed(rows: pl.LazyFrame, paths: Sequence[Path], table: Table) -> pl.LazyFrame:
     """All columns as text, except ids of canonical integers and what `where` compares."""
-    if table.encoding.lower().replace("-", "") == "utf8":
-        files: list[Any] = list(paths)
-    else:
-        files = [BytesIO(_decoded(path, table.encoding).encode()) for path in paths]
-    rows = _checked(_csv(files, table, infer=False), table)
     types: dict[str, pl.DataType] = {
         name: pl.Int64() for name in table.ids if _are_integers(rows, name, table)
     }
     condition = _condition(table)
     if condition is not None:
         read = set(condition.meta.root_names()) - set(table.ids)
-        inferred = _csv(files[:1], table, infer=True).collect_schema()
+        inferred = _csv(paths[:1], table, infer=True).collect_schema()
         types |= {name: _wide(inferred[name]) for name in read}
     return rows.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in types.items())
 
@@ -174,8 +197,10 @@ def _wide(kind: pl.DataType) -> pl.DataType:
     return pl.Float64() if kind.is_integer() else kind
 
 
-def _csv(files: list[Any], table: Table, infer: bool) -> pl.LazyFrame:
-    tabs = "separator" not in table.model_fields_set and str(files[0]).lower().endswith(".tsv")
+def _csv(paths: Sequence[Path], table: Table, infer: bool) -> pl.LazyFrame:
+    tabs = "separator" not in table.model_fields_set and paths[0].name.lower().endswith(".tsv")
+    is_utf8 = table.encoding.lower().replace("-", "") == "utf8"
+    files: list[Any] = [path if is_utf8 else _decoded(path, table.encoding) for path in paths]
     return pl.scan_csv(
         files,
         separator="\t" if tabs else table.separator,
@@ -188,9 +213,10 @@ def _csv(files: list[Any], table: Table, infer: bool) -> pl.LazyFrame:
     )
 
 
-def _decoded(path: Path, encoding: str) -> str:
+def _decoded(path: Path, encoding: str) -> BytesIO:
+    """A file as UTF-8."""
     try:
-        return path.read_text(encoding=encoding)
+        return BytesIO(path.read_text(encoding=encoding).encode())
     except (LookupError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as encoding {encoding!r}: {error}") from None
 

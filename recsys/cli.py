@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
     from recsys.engine import Engine
     from recsys.features.catalog import Catalog
+    from recsys.features.columns import Table
     from recsys.features.interactions import Interactions
+    from recsys.settings import EngineSettings
     from recsys.tracking import Run
 
 
@@ -124,6 +126,7 @@ def fit(
 ) -> None:
     """Learn from a log and a catalogue, and save the engine as a folder."""
     output, settings = Output(flags.json), settings_of(flags)
+    _check(settings, flags)
     from recsys.artifact import check_target
     from recsys.engine import KIND, Engine
     from recsys.tracking import tracked
@@ -178,13 +181,14 @@ def evaluate(
     output = Output(flags.json)
     settings = settings_of(flags, protocol=protocol, k=k, share=share, date=date)
     chosen = given.seeds(seeds)
-    from recsys.evaluation.seeds import run_seeds
+    _check(settings, flags, settings.evaluation.test)
+    from recsys.evaluation.seeds import engines_of, run_seeds
     from recsys.tracking import tracked
 
+    engines = engines_of(settings, chosen)
     with output.progress() as progress, tracked(settings, "evaluation", chosen) as run:
         runs = run_seeds(
-            settings,
-            chosen,
+            engines,
             data_dir=flags.data_dir,
             strict=flags.strict,
             quarantine=flags.quarantine,
@@ -211,6 +215,7 @@ def tune(
 ) -> None:
     """Look for better settings of the ranker, on the past that an evaluation would learn from."""
     output, settings = Output(flags.json), settings_of(flags)
+    _check(settings, flags, settings.evaluation.test)
     from recsys.engine import Engine
     from recsys.toml import as_toml
     from recsys.tuning import lists_of_the_past, search
@@ -406,6 +411,18 @@ def _show_evaluation(output: Output, result: dict[str, Any]) -> None:
     output.show(systems_table(result))
     output.show(sources_table(account), lost_table(account))
     output.say(verdict(result), *protocol_lines(result), *result["notes"])
+
+
+def _check(settings: "EngineSettings", flags: Flags, test: "Table | None" = None) -> None:
+    """Refuse tables that lack a column, then a file that describes a part wrongly, before a run."""
+    from recsys.features.sources import check_columns
+    from recsys.settings import check_parts_in
+
+    for table in (settings.catalog, settings.interactions, test):
+        if table is not None:
+            check_columns(table, flags.data_dir)
+    if flags.config is not None:
+        check_parts_in(flags.config, settings)  # after the columns, as it loads torch
 
 
 def _read(engine: "Engine", flags: Flags) -> "tuple[Interactions, Catalog]":

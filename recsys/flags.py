@@ -100,7 +100,8 @@ def settings_of(flags: Flags, **evaluation: Any) -> EngineSettings:
     """The settings of the file with the flags laid over them.
 
     `evaluation` are values of `EvaluationSettings`; None says nothing. Raises SettingsError where
-    neither a file nor a log is given, or a setting is wrong.
+    neither a file nor a log is given, or a setting is wrong; `check_parts_in` is yet to look at the
+    tables of parts.
     """
     if flags.config is None and not flags.interactions:
         raise SettingsError("name the log: give a CONFIG or --interactions PATH")
@@ -118,7 +119,7 @@ def settings_of(flags: Flags, **evaluation: Any) -> EngineSettings:
 
 def _of_file(flags: Flags) -> dict[str, Any]:
     if flags.config is not None:
-        return EngineSettings.from_toml(flags.config).model_dump(exclude_unset=True)
+        return EngineSettings.without_parts(flags.config).model_dump(exclude_unset=True)
     return {"name": Path(flags.interactions[0]).stem} if flags.interactions else {}
 
 

@@ -208,6 +208,13 @@ class EngineSettings(Settings):
     @classmethod
     def from_toml(cls, path: Path) -> Self:
         """Settings from a file; raises SettingsError that names the file and the key."""
+        settings = cls.without_parts(path)
+        check_parts_in(path, settings)
+        return settings
+
+    @classmethod
+    def without_parts(cls, path: Path) -> Self:
+        """As `from_toml`, with tables of parts that `check_parts_in` is yet to look at."""
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf8"))
         except FileNotFoundError:
@@ -215,18 +222,21 @@ class EngineSettings(Settings):
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path} cannot be read as TOML: {error}") from None
         try:
-            settings = cls.parse(values)
-            _check_parts(settings)
+            return cls.parse(values)
         except SettingsError as error:
             raise SettingsError(f"{path}: {error}") from None
-        return settings
 
 
-def _check_parts(settings: EngineSettings) -> None:
-    """Raise SettingsError where a table of a source, of the fusion or of the ranker is wrong."""
+def check_parts_in(path: Path, settings: EngineSettings) -> None:
+    """Raise SettingsError that names the file where a table of a source, of the fusion or of the
+    ranker is wrong. It loads torch.
+    """
     from recsys.parts import check_parts  # heavy, and made of these settings
 
-    check_parts(settings)
+    try:
+        check_parts(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
 
 
 def without_checkpoint(settings: EngineSettings) -> EngineSettings:

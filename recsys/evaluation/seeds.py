@@ -45,9 +45,22 @@ class Runs:
         }
 
 
+def engines_of(settings: EngineSettings, seeds: Sequence[int] = ()) -> list[Engine]:
+    """A new engine for each seed, by default for the settings' own.
+
+    Raises SettingsError where a seed stands twice, or a part of an engine cannot be made.
+    """
+    if len(set(seeds)) < len(seeds):
+        raise SettingsError(f"seeds must differ; got {list(seeds)}")
+    own = without_checkpoint(settings)
+    return [
+        Engine(EngineSettings.parse({**own.model_dump(exclude_unset=True), "seed": seed}))
+        for seed in seeds or [settings.seed]
+    ]
+
+
 def run_seeds(
-    settings: EngineSettings,
-    seeds: Sequence[int] = (),
+    engines: Sequence[Engine],
     *,
     data_dir: Path | None = None,
     strict: bool = False,
@@ -55,17 +68,11 @@ def run_seeds(
     progress: Progress = silent,
     told: Callable[[Interactions, Catalog, list[str]], None] = lambda *_: None,
 ) -> Runs:
-    """Read the tables once, then evaluate a new engine for each seed; by default for its own.
+    """Read the tables once, then evaluate each of the engines, which differ in their seed.
 
     `told` is given the log, the catalogue and the notes on them before anything is learnt.
     """
-    own = without_checkpoint(settings)
-    engines = [
-        Engine(EngineSettings.parse({**own.model_dump(exclude_unset=True), "seed": seed}))
-        for seed in seeds or [settings.seed]
-    ]
-    if len(set(seeds)) < len(seeds):
-        raise SettingsError(f"seeds must differ; got {list(seeds)}")
+    settings = engines[0].settings
     log, catalog = engines[0].read(data_dir=data_dir, strict=strict, quarantine=quarantine)
     test = read_test(settings, data_dir)
     said = list(engines[0].notes)

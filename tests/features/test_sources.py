@@ -6,7 +6,7 @@ import pytest
 
 from recsys.features.columns import LogColumns
 from recsys.features.errors import DataError
-from recsys.features.sources import collected, left_out, scan
+from recsys.features.sources import check_columns, collected, left_out, scan
 
 LOG = LogColumns(weight="n")
 ROWS = {"user_id": ["a", "b"], "item_id": [1, 2], "n": [0.5, 2.0]}
@@ -73,6 +73,29 @@ def test_a_missing_column_is_named_beside_those_there_are():
         read(TABLE, LogColumns(weight="rating"))
     with pytest.raises(DataError, match=r"lacks the columns \['price'\]"):
         read(pd.DataFrame(ROWS), LogColumns(where="price > 0"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_files_are_refused_without_being_read_as_they_are_when_read(tmp_path, suffix):
+    TABLE.write_csv(tmp_path / "log.csv")
+    TABLE.write_parquet(tmp_path / "log.parquet")
+    path = str(tmp_path / f"log.{suffix}")
+    check_columns(LogColumns(path=path, weight="n"))
+    for wrong in ({"path": path, "weight": "x"}, {"path": f"{path}x"}, {"path": ()}):
+        columns = LogColumns.model_validate(wrong)
+        with pytest.raises(DataError) as early:
+            check_columns(columns)
+        with pytest.raises(DataError) as late:
+            scan(None, columns)
+        assert str(early.value) == str(late.value)
+
+
+def test_columns_of_another_encoding_are_checked(tmp_path):
+    (tmp_path / "log.csv").write_bytes("user_id;item_id;größe\na;1;2\n".encode("latin-1"))
+    about = {"path": tmp_path / "log.csv", "encoding": "latin-1", "separator": ";"}
+    check_columns(LogColumns(weight="größe", **about))
+    with pytest.raises(DataError, match=r"lacks the columns \['n'\]; it has .*'größe'"):
+        check_columns(LogColumns(weight="n", **about))
 
 
 def test_a_list_of_numbers_is_no_table():

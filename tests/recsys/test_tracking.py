@@ -420,19 +420,51 @@ def test_an_evaluation_of_the_command_line_is_kept(
     assert settings.tracking.folder == tmp_path / "kept"
 
 
-def test_a_failed_command_and_one_without_a_run(run: Any, tmp_path: Path) -> None:
-    assert run("evaluate", "--interactions", "no.csv", "--no-run").code == Exit.DATA
-    assert list(tmp_path.iterdir()) == []
-    assert run("evaluate", "--interactions", "no.csv").code == Exit.DATA
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert read(folder, "status.json")["error"] == "DataError: no file of the log matches no.csv"
-    log = tmp_path / "log.csv"
+def test_what_is_refused_before_any_work_leaves_no_folder(run: Any, tmp_path: Path) -> None:
+    log, items = tmp_path / "log.csv", tmp_path / "items.csv"
     log.write_text("user_id,item_id\na,1\n")
-    ran = run("fit", "--interactions", log, "--item", "sku", "--out", tmp_path / "engine")
+    items.write_text("item_id,name\n1,A\n")
+    (tmp_path / "bad.toml").write_text(f"interactions.path = '{log}'\nranker.epochs = 0\n")
+    known = "it has ['user_id', 'item_id']"
+    ours = ["--interactions", log]
+    for given, said in {
+        ("--interactions", "no.csv"): "no file of the log matches no.csv",
+        (*ours, "--item", "sku"): f"the log lacks the columns ['sku']; {known}",
+        (*ours, "--items", items, "--title", "t"): "the catalogue lacks the columns ['t']; "
+        "it has ['item_id', 'name']",
+    }.items():
+        for command in (["evaluate"], ["fit", "--out", tmp_path / "engine"]):
+            ran = run(*command, *given)
+            assert (ran.code, ran.err) == (Exit.DATA, f"recsys: {said}\n")
+    assert run("evaluate", *ours, "--seeds", "3,3").code == Exit.USAGE
+    assert run("evaluate", tmp_path / "bad.toml").code == Exit.USAGE
+    assert {each.name for each in tmp_path.iterdir()} == {"log.csv", "items.csv", "bad.toml"}
+
+
+def test_a_test_file_is_looked_at_where_it_will_be_read(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id\na,1\n")
+    (tmp_path / "given.toml").write_text(
+        """
+        interactions.path = "log.csv"
+        [evaluation]
+        protocol = "given"
+        test = { path = "log.csv", item = "sku" }
+        """
+    )
+    assert "the log lacks the columns ['sku']" in run("evaluate", "given.toml").err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_failed_command_and_one_without_a_run(run: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id\n,1\n")
+    assert run("evaluate", "--interactions", log, "--no-run").code == Exit.DATA
+    assert list(tmp_path.iterdir()) == [log]
+    ran = run("fit", "--interactions", log, "--out", tmp_path / "engine")
     assert ran.code == Exit.DATA
     (failed,) = (tmp_path / "runs").glob("log-fit-*")
     assert read(failed, "status.json")["status"] == "failed"
-    assert "lacks the columns ['sku']" in read(failed, "status.json")["error"]
+    assert "DataError: no row of the log is left" in read(failed, "status.json")["error"]
     assert ran.err.endswith(f"; the failed run is in {failed.relative_to(tmp_path)}\n")
 
 
