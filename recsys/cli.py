@@ -22,6 +22,7 @@ from recsys.printing import (
     list_tables,
     lost_table,
     protocol_lines,
+    repeat_lines,
     sources_table,
     systems_table,
     table_of,
@@ -410,7 +411,7 @@ def _show_evaluation(output: Output, result: dict[str, Any]) -> None:
     account = result["account"]
     output.show(systems_table(result))
     output.show(sources_table(account), lost_table(account))
-    output.say(verdict(result), *protocol_lines(result), *result["notes"])
+    output.say(verdict(result), *repeat_lines(result), *protocol_lines(result), *result["notes"])
 
 
 def _check(settings: "EngineSettings", flags: Flags, test: "Table | None" = None) -> None:

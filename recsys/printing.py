@@ -167,6 +167,27 @@ def protocol_lines(result: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def repeat_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """How much of the two-stage list its users had before; nothing where none of it was."""
+    k, ours = result["protocol"]["k"], result["systems"]["two-stage"]
+    if not ours.get(f"repeat_share@{k}"):
+        return
+    hits = ours.get(f"repeat_hits@{k}")  # not there without a hit
+    yield (
+        f"of the two-stage list {ours[f'repeat_share@{k}']:.1%} of the places"
+        + ("" if hits is None else f" and {hits:.1%} of the hits")
+        + " are items that the user had before"
+    )
+    for each in result["slices"]:
+        if (each["by"], each["slice"]) == ("repeat", "new to the user"):
+            scores = each["systems"]["two-stage"]
+            yield (
+                f"it reaches NDCG@{k} {scores[f'ndcg@{k}']:.4f} and Recall@{k} "
+                f"{scores[f'recall@{k}']:.4f} on the {counted(each['positives'], 'positive')} that "
+                f"were new to {counted(each['users'], 'user')}"
+            )
+
+
 def verdict(result: Mapping[str, Any]) -> str:
     """The two-stage list beside all others, in one sentence: higher, or not, or noise.
 

@@ -279,11 +279,12 @@ def _side_by_side(parts: Sequence[Values]) -> Values:
 
 
 def _weighted(seen: Sequence[_Seen], name: str) -> dict[str, float]:
-    """What is said of all lists of a window, as a mean over windows by their users."""
-    weights = [len(each.held) for each in seen]
+    """What is said of all lists of every window, as a mean over windows by their users."""
+    weights, own = [len(each.held) for each in seen], [each.whole[name] for each in seen]
     return {
-        metric: float(np.average([each.whole[name][metric] for each in seen], weights=weights))
-        for metric in seen[0].whole[name]
+        metric: float(np.average([whole[metric] for whole in own], weights=weights))
+        for metric in own[0]
+        if all(metric in whole for whole in own)
     }
 
 

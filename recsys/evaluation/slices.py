@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys.evaluation.certainty import Bootstrap, interval, per_user
+from recsys.evaluation.repeats import had
 from recsys.features import ragged
 from recsys.features.arrays import DAY, PAD, Array, Rows
 from recsys.features.catalog import Catalog
@@ -89,7 +90,7 @@ def slicings(
         _banded("history length", _LENGTHS, lengths),
         _banded("item popularity", _POPULARITIES, popularity),
     ]
-    found.append(_by_repeat(histories, chosen, len(past.items)))
+    found.append(_by_repeat(histories, chosen))
     if past.clock == "time":
         found.append(_banded("item age", _AGES, _days(past, histories, chosen)))
     if (_categories(catalog)[chosen.items] != PAD).any():
@@ -224,11 +225,10 @@ def _banded(by: str, bands: Mapping[str, int], values: Array) -> Slicing:
     return Slicing(by, tuple(bands), codes)
 
 
-def _by_repeat(histories: Histories, chosen: Chosen, items: int) -> Slicing:
+def _by_repeat(histories: Histories, chosen: Chosen) -> Slicing:
     """Which items their users had before: how much of a result are repeats?"""
-    had = ragged.owners(histories.offsets).astype(np.int64) * items + histories.items
-    asked = ragged.owners(chosen.offsets).astype(np.int64) * items + chosen.items
-    return Slicing("repeat", _REPEAT, np.isin(asked, had).astype(np.int64))
+    repeats = had(histories, ragged.owners(chosen.offsets), chosen.items)
+    return Slicing("repeat", _REPEAT, repeats.astype(np.int64))
 
 
 def _days(past: Interactions, histories: Histories, chosen: Chosen) -> Array:

@@ -1,12 +1,13 @@
 """All metrics of one list per user, of whatever system made it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.evaluation import beyond_accuracy, metrics
 from recsys.evaluation.held import Held
+from recsys.evaluation.repeats import may_repeat, shares
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.interactions import Interactions
 
@@ -24,6 +25,7 @@ class Yardstick:
     prices: Floats | None  # (items,) NaN where unknown
     popularity: Array  # (items,) the smoothed share of the users of the past who had the item
     cold: Mask  # (items,) without any event in the past
+    repeatable: bool  # may anything be offered again to somebody who had it
 
     @classmethod
     def of(cls, held: Held) -> "Yardstick":
@@ -37,6 +39,7 @@ class Yardstick:
             prices=catalog.price(),
             popularity=_popularity(past),
             cold=past.item_counts == 0,
+            repeatable=may_repeat(held),
         )
 
     def values(self, items: Rows, ks: Iterable[int]) -> Values:
@@ -49,8 +52,11 @@ class Yardstick:
                 values[f"{name}@{k}"] = value
         return values
 
-    def whole(self, items: Rows, ks: Iterable[int]) -> dict[str, float]:
-        """What is said of lists (b, w) together, at each k, over the items that may be offered."""
+    def whole(self, items: Rows, ks: Sequence[int]) -> dict[str, float]:
+        """What is said of lists (b, w) together, at each k, over the items that may be offered.
+
+        Shares of repeats are among it where something may be offered again.
+        """
         mask = self.held.policy.mask
         n, place = int(mask.sum()), np.cumsum(mask) - 1  # rows among those that may be offered
         offered = np.where(items == PAD, PAD, place[items]).astype(np.int32)
@@ -58,7 +64,7 @@ class Yardstick:
         for k in ks:
             told[f"coverage@{k}"] = beyond_accuracy.coverage(offered[:, :k], n)
             told[f"gini@{k}"] = beyond_accuracy.gini(offered[:, :k], n)
-        return told
+        return told | (shares(self.held, items, ks) if self.repeatable else {})
 
     def _beyond(self, items: Rows, hits: Mask) -> Iterator[tuple[str, Array]]:
         yield "novelty", beyond_accuracy.novelty(items, self.popularity)

@@ -37,6 +37,8 @@ BEYOND = {
     "category_diversity": Metric("Categories", "share of pairs from different categories", 3),
     "serendipity": Metric("Serendipity", "share of the list that was chosen and is not popular"),
     "cold_share": Metric("Cold items", "share of the list that nobody had chosen before"),
+    "repeat_share": Metric("Repeats", "share of the places that hold what the user had before", 3),
+    "repeat_hits": Metric("Repeated hits", "share of the hits that are such items", 3),
     "revenue": Metric("Revenue", "price of what was chosen from the list, per user", 2),
 }
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from recsys.printing import protocol_lines
+from recsys.printing import protocol_lines, repeat_lines
 from recsys.reporting.findings import protocol_sentences
 from recsys.reporting.outcome import Outcome
 
@@ -53,3 +53,36 @@ def test_a_ranker_is_told_only_where_the_file_says_it_was_trained() -> None:
     assert len(list(protocol_lines(result(scores)))) == 3
     told = list(protocol_lines(result({**scores, "trained": True})))
     assert told[0].startswith("the ranker reaches NDCG@5 0.2500; the best order")
+
+
+def repeated(slices: list[dict[str, Any]], **scores: float) -> list[str]:
+    told = {"protocol": {"k": 5}, "systems": {"two-stage": scores}, "slices": slices}
+    return list(repeat_lines(told))
+
+
+def new_to_the_user(by: str = "repeat") -> dict[str, Any]:
+    scores = {"two-stage": {"ndcg@5": 0.0625, "recall@5": 0.125}}
+    return {"by": by, "slice": "new to the user", "users": 1, "positives": 1200, "systems": scores}
+
+
+def test_repeats_are_told_with_what_is_reached_without_them() -> None:
+    scores = {"repeat_share@5": 0.64, "repeat_hits@5": 0.82}
+    places, fresh = repeated([new_to_the_user("age"), new_to_the_user()], **scores)
+    assert places == (
+        "of the two-stage list 64.0% of the places and 82.0% of the hits are items that the user "
+        "had before"
+    )
+    assert fresh == (
+        "it reaches NDCG@5 0.0625 and Recall@5 0.1250 on the 1,200 positives that were new to "
+        "1 user"
+    )
+
+
+def test_repeats_of_lists_without_a_hit() -> None:
+    (said,) = repeated([], **{"repeat_share@5": 0.5})
+    assert said == "of the two-stage list 50.0% of the places are items that the user had before"
+
+
+def test_nothing_is_told_where_nothing_is_repeated() -> None:
+    assert repeated([new_to_the_user()]) == []
+    assert repeated([new_to_the_user()], **{"repeat_share@5": 0.0}) == []
