@@ -27,7 +27,8 @@ PUBLISHED = {
 }
 """The best NDCG that we know of on the same split: eSASRec (RecSys 2025), Klenitskiy 2023, BARS."""
 
-BOTH = ("two-stage", "fused")
+NO_SOURCE = ("two-stage", "fused", "own history")
+"""Lists that are of all sources together or of none."""
 
 
 def main() -> None:
@@ -333,7 +334,7 @@ def _signed(value: float) -> str:
 
 def _best_source(systems: Results, ndcg: str) -> tuple[str, float]:
     """The single source with the best lists, and how good they are."""
-    single = {name: each[ndcg] for name, each in systems.items() if name not in BOTH}
+    single = {name: each[ndcg] for name, each in systems.items() if name not in NO_SOURCE}
     best = max(single, key=lambda name: single[name])
     return best, single[best]
 

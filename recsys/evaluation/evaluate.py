@@ -4,7 +4,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from recsys.evaluation.held import Held
 from recsys.evaluation.importance import importance
 from recsys.evaluation.positives import positives
 from recsys.evaluation.protocols import Window, windows
+from recsys.evaluation.repeats import OWN, may_repeat, own_lists
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.slices import Slice, most_chosen, pooled, sliced, slicings
 from recsys.evaluation.yardstick import Values, Yardstick
@@ -111,6 +112,7 @@ def _in_window(
     learnt, ks = engine.learnt, lengths(settings)
     held = Held.of(window, learnt.catalog, learnt.policy)
     answers = ask(engine, held, settings.k, ks[-1], lambda share: progress("recommending", share))
+    answers = _with_own_lists(answers, held, ks[-1])
     yardstick = Yardstick.of(held)
     ranks = {name: held.chosen.ranks(items) for name, items in answers.items.items()}
     ranker = learnt.fitted.ranker
@@ -129,6 +131,18 @@ def _in_window(
         fit_seconds=fit_seconds,
         foretold=foretell(engine, log, window, settings),
         examples=examples(engine, held, settings.k),
+    )
+
+
+def _with_own_lists(answers: Answers, held: Held, k: int) -> Answers:
+    """With a baseline more where something may be offered again."""
+    if not may_repeat(held):
+        return answers
+    started = time.perf_counter()
+    lists = own_lists(held, k)
+    seconds = time.perf_counter() - started
+    return replace(
+        answers, items={**answers.items, OWN: lists}, seconds={**answers.seconds, OWN: seconds}
     )
 
 

@@ -1,4 +1,4 @@
-"""Items that users had before, where they may be offered again."""
+"""Items that users had before: how many are on lists, and a list of them alone."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,9 @@ from recsys.evaluation.held import Held
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.histories import Histories
+
+OWN = "own history"
+"""What evaluation calls `own_lists`; a source's name has no space."""
 
 
 def may_repeat(held: Held) -> bool:
@@ -35,6 +38,26 @@ def shares(held: Held, items: Rows, ks: Iterable[int]) -> dict[str, float]:
         told[f"repeat_share@{k}"] = _share(repeats[:, :k], items[:, :k] != PAD)
         told[f"repeat_hits@{k}"] = _share(repeats[:, :k], hits[:, :k])
     return told
+
+
+def own_lists(held: Held, k: int) -> Rows:
+    """(b, k) what each user had most often, of equals the latest first; PAD where that is less.
+
+    The baseline of what may be offered again, P-TopFreq of Li et al. 2023: it knows nobody else.
+    """
+    histories, allowed = held.histories, held.policy.allowed(held.histories)
+    span = len(allowed.mask)
+    pairs = _keys(ragged.owners(histories.offsets), histories.items, span)
+    keys, age, times = np.unique(pairs[::-1], return_index=True, return_counts=True)
+    hidden = _keys(ragged.owners(allowed.offsets), allowed.excluded, span)
+    kept = np.flatnonzero(allowed.mask[keys % span] & ~np.isin(keys, hidden))
+    order = kept[np.lexsort((age[kept], -times[kept], keys[kept] // span))]
+    owners, items = np.divmod(keys[order], span)
+    places = np.arange(len(owners)) - np.searchsorted(owners, owners)
+    within = places < k
+    lists = np.full((len(histories), k), PAD, np.int32)
+    lists[owners[within], places[within]] = items[within]
+    return lists
 
 
 def _keys(owners: Array, items: Rows, span: int) -> Array:

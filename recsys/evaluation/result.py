@@ -30,7 +30,10 @@ PUBLISHED = ("ndcg", "recall")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well each source, the fused list and the two-stage list foretold the future."""
+    """How well each source, the fused list and the two-stage list foretold the future.
+
+    Where something may be offered again `own_lists` is a list more.
+    """
 
     settings: EvaluationSettings
     protocol: Mapping[str, Any]  # its name, and what it scored and left out

@@ -1,9 +1,9 @@
-"""For whom and when lists are good: the two-stage list beside the best source, part by part."""
+"""For whom and when lists are good: the two-stage list beside the best other, part by part."""
 
 from collections.abc import Iterable, Sequence
 
 from recsys.reporting.charts import Mark, axis, track
-from recsys.reporting.findings import best_source, day, main_system
+from recsys.reporting.findings import best_other, day, main_system
 from recsys.reporting.outcome import Outcome, Slice, SliceScores
 from recsys.reporting.scales import Scale, Span, ends, scale_of
 from recsys.reporting.tables import Cell, Row, Table, count, number, table_of
@@ -11,7 +11,7 @@ from recsys.reporting.tables import Cell, Row, Table, count, number, table_of
 
 def pair(outcome: Outcome) -> list[str]:
     """The list that the report is about, and the one that it is held against."""
-    return [name for name in (main_system(outcome), best_source(outcome)) if name]
+    return [name for name in (main_system(outcome), best_other(outcome)) if name]
 
 
 def slices_said(outcome: Outcome) -> str:
@@ -35,7 +35,7 @@ def slices_said(outcome: Outcome) -> str:
 
 
 def slices(outcome: Outcome) -> list[Table]:
-    """Per way of slicing the two-stage list beside the best source; all on one scale."""
+    """Per way of slicing the two-stage list beside the best other; all on one scale."""
     metric, names = f"ndcg@{outcome.k}", pair(outcome)
     scores = [each.systems.get(name, SliceScores()) for each in outcome.slices for name in names]
     scale = scale_of([v for each in scores for v in ends(each.score(metric), each.interval)])
@@ -45,7 +45,7 @@ def slices(outcome: Outcome) -> list[Table]:
 
 
 def windows(outcome: Outcome) -> Table | None:
-    """The two-stage list beside the best source, cutoff by cutoff."""
+    """The two-stage list beside the best other, cutoff by cutoff."""
     metric, names = f"ndcg@{outcome.k}", pair(outcome)
     found = [
         (each, [each.systems.get(name, {}).get(metric) for name in names])

@@ -106,7 +106,7 @@ def ranking(outcome: Outcome) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
-def best_source(outcome: Outcome) -> str | None:
+def best_other(outcome: Outcome) -> str | None:
     """The best list to hold the report's own against: no list of all sources together."""
     taken = (TWO_STAGE, FUSED, main_system(outcome))
     return next((name for name in ranking(outcome) if name not in taken), None)

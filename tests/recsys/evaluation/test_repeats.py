@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from recsys.engine import Engine
 from recsys.evaluation.evaluate import TWO_STAGE, Evaluation, evaluate
 from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import windows
-from recsys.evaluation.repeats import had, may_repeat, shares
+from recsys.evaluation.repeats import OWN, had, may_repeat, own_lists, shares
 from recsys.features.arrays import PAD, Rows
 from recsys.features.catalog import Catalog
 from recsys.policy import Policy
@@ -76,6 +77,40 @@ def test_nothing_is_repeated_where_every_event_hides_its_item() -> None:
     assert not may_repeat(held_of(CHOICES, again=False))
 
 
+def letters(held: Held, lists: Rows) -> list[str]:
+    """Lists of letters, `-` where one is short."""
+    names = [*map(str, held.catalog.items.ids), "-"]  # PAD is the last of them
+    return ["".join(names[row] for row in own) for own in lists]
+
+
+def test_own_lists_by_hand() -> None:
+    """The last item of each is what is to be found: ann had abc, bob bb and cat cac."""
+    held = held_of(CHOICES)
+    assert letters(held, own_lists(held, 3)) == ["cba", "b--", "ca-"]
+    assert letters(held, own_lists(held, 1)) == ["c", "b", "c"]
+
+
+def test_own_lists_hold_only_what_may_be_offered() -> None:
+    held = held_of(CHOICES)
+    held = replace(held, policy=held.policy.without(rows(held.catalog, ["c"])[0]))
+    assert letters(held, own_lists(held, 2)) == ["ba", "b-", "a-"]
+    hiding = replace(held, policy=replace(held.policy, hides=~held.policy.hides))
+    assert letters(hiding, own_lists(hiding, 2)) == ["--", "--", "--"]
+
+
+@given(
+    st.dictionaries(st.sampled_from("uvwxy"), st.text("abcd", min_size=2, max_size=9), min_size=1),
+    st.integers(1, 5),
+)
+def test_own_lists_against_a_loop(choices: dict[str, str], k: int) -> None:
+    held = held_of(choices)
+    pasts = [choices[user][:-1] for user in held.past.users.ids_at(held.histories.users)]
+    assert letters(held, own_lists(held, k)) == [
+        "".join(sorted(set(own), key=lambda x: (-own.count(x), -own.rindex(x))))[:k].ljust(k, "-")
+        for own in pasts
+    ]
+
+
 def evaluated(again: bool) -> Evaluation:
     settings: EngineSettings = ordered_settings(events=AGAIN if again else {})
     engine = Engine(settings)
@@ -90,6 +125,16 @@ def test_an_evaluation_has_shares_of_every_list_where_something_may_be_repeated(
         assert {"repeat_share@2", "repeat_share@5", "repeat_share@20"} <= set(scores)
     assert again.systems["popular"]["repeat_share@2"] == pytest.approx(4 / 6)
     assert not any("repeat" in metric for own in never.systems.values() for metric in own)
+
+
+def test_own_lists_are_scored_where_something_may_be_repeated() -> None:
+    again = evaluated(again=True)
+    assert again.systems[OWN]["repeat_share@2"] == 1
+    assert again.systems[OWN]["hr@20"] == pytest.approx(1 / 3)
+    assert again.systems[OWN]["seconds"] > 0
+    assert OWN in [each["against"] for each in again.as_dict("letters")["comparisons"]]
+    assert OWN not in again.account["sources"]
+    assert OWN not in evaluated(again=False).systems
 
 
 def test_the_shares_are_those_of_the_lists_that_are_offered() -> None:
