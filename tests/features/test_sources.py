@@ -98,6 +98,14 @@ def test_columns_of_another_encoding_are_checked(tmp_path):
         check_columns(LogColumns(weight="n", **about))
 
 
+def test_a_file_of_tabs_is_known_by_its_suffix_in_any_encoding(tmp_path):
+    text = "user_id\titem_id\tn\nä\tb\t2\n"
+    for encoding in ("utf8", "latin-1"):
+        (tmp_path / "log.tsv").write_text(text, encoding)
+        rows = read(tmp_path / "log.tsv", LogColumns(weight="n", encoding=encoding))
+        assert rows.rows() == [("ä", "b", "2")]
+
+
 def test_a_list_of_numbers_is_no_table():
     with pytest.raises(DataError, match="got dict"):
         read({"user_id": [1]})
