@@ -22,7 +22,7 @@ amazon-beauty (.449 with 392 at 200 and 64)."""
 _ENCODER = "sequence"  # its kind
 _LEAST_REPEATS = 0.05  # of the events that could repeat an item, before repeats are foretold
 _LEAST_SHARED = 0.2  # of the events that stand at one moment with another, before baskets count
-_LEAST_EVENTS = 100_000  # before a network is worth its minutes; of smaller logs none was measured
+_LEAST_EVENTS = 100_000  # of an order, before a network or EASE adds to two stages: see decision 25
 _LEAST_DAYS = 14  # of a log, before lately differs from ever
 
 
@@ -69,6 +69,13 @@ def _unordered(traits: Traits) -> Verdict:
     return traits.clock == "none", f"the log has {_ORDERS[traits.clock]}"
 
 
+def _unordered_or_long(traits: Traits) -> Verdict:
+    unordered, why = _unordered(traits)
+    if unordered:
+        return unordered, why
+    return _long_sequences(traits)
+
+
 def _texts(traits: Traits) -> Verdict:
     return traits.text, f"the catalogue has {'text' if traits.text else 'no text'}"
 
@@ -107,7 +114,7 @@ RULES: Mapping[str, Callable[[Traits], Verdict]] = {
     "basket": _baskets,
     "content": _texts,
     "covisit": _ordered,
-    "ease": _unordered,
+    "ease": _unordered_or_long,
     "graph-filter": _unordered,
     "knn": _unordered,
     "sequence": _long_sequences,

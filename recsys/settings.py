@@ -30,7 +30,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "als": {"kind": "als"},
     "content": {"kind": "content"},
     "tagged": {"kind": "tagged"},
-    "near": {"kind": "ease", "neighbours": 100},
+    "near": {"kind": "ease", "neighbours": 100, "most_bytes": 1 << 28},
     "sequence": {"kind": "sequence"},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},

@@ -27,8 +27,9 @@ PAUSES = 24
 """Classes of the time between two events: 0 where it is not known, else by powers of four."""
 
 _MORE = 1_600_000  # events read in all where it goes on, by at least 4 epochs and at most 10
+_FEW = 300_000  # events of a small log, which has time for two networks and to go on at full rate
 _OFTEN = 50  # events per item, from which vectors are less in danger of learning events by heart
-_SLOWER = 0.3  # the rate of more epochs, as a share of the rate
+_SLOWER = 0.3  # the rate of more epochs of a log that is not small, as a share of the rate
 _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
 
 
@@ -64,7 +65,7 @@ class Sequence:
     width: int = 64  # numbers per vector
     layers: int = 2
     heads: int = 4
-    members: int = 1  # networks that learn by themselves; a score is the mean of theirs
+    members: int | None = None  # that learn apart; a score is their mean. None: 2 of a small log
     history: int = 100  # how many of the newest events are read
     vectors: str = "text"  # which of `catalog.vectors` is content, where there is one
     dimensions: int = 128  # principal axes kept of the text, and as many of the attributes
@@ -118,33 +119,35 @@ class Sequence:
         clock = interactions.clock == "time"
         if not (interactions.counts > 1).any():
             table, weights = self._untaught(interactions)
-            self._hold(table, (weights,) * self.members, clock)
+            self._hold(table, (weights,) * (self.members or 1), clock)
             self._trained = ()
             return self
         shape = self._shape(interactions)
         content = content_of(catalog, self.vectors, self.dimensions, self.seed)
-        if len(before) != self.members or not fits(shape, content, before[0]):
+        small = len(interactions) <= _FEW
+        members = self.members or len(before) or (2 if small else 1)
+        if len(before) != members or not fits(shape, content, before[0]):
             before = ()
         stream = _stream(interactions, clock)
         newest = self._newest(interactions.counts, again=bool(before))
         if newest is not None:
             stream = stream.take(np.arange(len(interactions.counts)), newest)
-        rounds = self._rounds(len(stream.items), again=bool(before))
-        begun = before or (None,) * self.members
+        rounds = self._rounds(len(stream.items), again=bool(before), small=small)
+        begun = before or (None,) * members
         self._trained = tuple(
             fitted(
                 stream, content, interactions.item_counts, shape, rounds, seed, pick(self.device),
                 own,
             )
-            for seed, own in zip(self._seeds(), begun, strict=True)
+            for seed, own in zip(self._seeds(members), begun, strict=True)
         )  # fmt: skip
         table = np.concatenate([each.table for each in self._trained], axis=1)
         self._hold(table, tuple(each.weights for each in self._trained), clock)
         return self
 
-    def _seeds(self) -> list[int]:
+    def _seeds(self, members: int) -> list[int]:
         """One for each member: the first has the source's own."""
-        others = np.random.SeedSequence(self.seed).generate_state(self.members - 1)
+        others = np.random.SeedSequence(self.seed).generate_state(members - 1)
         return [self.seed, *map(int, others)]
 
     def _untaught(self, interactions: Interactions) -> tuple[Floats, Weights]:
@@ -154,7 +157,7 @@ class Sequence:
         def zeros(*shape: int) -> Floats:
             return np.zeros(shape, np.float32)
 
-        return zeros(len(interactions.items), d * self.members), Weights(
+        return zeros(len(interactions.items), d * (self.members or 1)), Weights(
             events=zeros(len(interactions.events), d), pauses=zeros(PAUSES, d),
             asks=zeros(layers, d, d), tells=zeros(layers, d, 2 * d),
             nearness=zeros(layers, self.heads, self.history), answers=zeros(layers, d, d),
@@ -184,14 +187,14 @@ class Sequence:
         fitting = np.searchsorted(np.cumsum(with_more), self.most_events, side="right")
         return max(2, min(int(fitting), newest or int(fitting)))
 
-    def _rounds(self, events: int, again: bool) -> "Rounds":
+    def _rounds(self, events: int, again: bool, small: bool) -> "Rounds":
         from recsys.retrieval.sequence_training import Rounds
 
         wanted = (self.more_epochs or _more(events)) if again else self.epochs
         return Rounds(
             epochs=max(1, min(wanted, self.most_events // events)), batch=self.batch,
             history=self.history, negatives=self.negatives,
-            rate=self.rate * (_SLOWER if again else 1), decay=self.weight_decay,
+            rate=self.rate * (_SLOWER if again and not small else 1), decay=self.weight_decay,
         )  # fmt: skip
 
     def retrieve(self, histories: Histories, k: int, allowed: Allowed) -> Candidates:
@@ -232,7 +235,7 @@ class Sequence:
             )
             for place, weights in enumerate(learnt.members)
         ]  # fmt: skip
-        return np.concatenate(pointing, axis=1) / np.float32(self.members)
+        return np.concatenate(pointing, axis=1) / np.float32(len(learnt.members))
 
     def save(self, folder: Path) -> None:
         """Write the vectors and weights (safetensors) and what they belong to (JSON)."""
@@ -257,7 +260,7 @@ class Sequence:
             raise ArtifactError(f"{folder} does not hold a sequence encoder: {error}") from error
         if history != self.history:
             raise ArtifactError(f"{folder} reads {history} events, the settings {self.history}")
-        if len(members) != self.members:
+        if self.members not in (None, len(members)):
             raise ArtifactError(f"{folder} has {len(members)} members, the settings {self.members}")
         self._hold(table, members, clock)
         self._trained = ()

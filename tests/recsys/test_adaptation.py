@@ -92,6 +92,13 @@ def test_a_network_reads_sequences_where_there_are_many(
     assert RULES["sequence"](replace(ALL, clock=clock, events=events)) == verdict
 
 
+def test_without_an_order_few_events_are_enough_to_regress_items_on_one_another() -> None:
+    few = replace(ALL, events=20_000)
+    assert RULES["ease"](replace(few, clock="none")) == (True, "the log has no order")
+    assert RULES["ease"](few) == (False, "the log has 20,000 events in an order")
+    assert RULES["ease"](ALL)[0]
+
+
 def test_text_brings_content() -> None:
     world = planted()
     used, notes = chosen(world.log, world.catalog)

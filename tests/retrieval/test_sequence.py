@@ -24,7 +24,7 @@ from tests.worlds import GROUPS, ITEMS, SIZE, World, log_of, planted, sessions
 
 def small(**settings: object) -> Sequence:
     own = {"width": 16, "heads": 2, "history": 8, "epochs": 12, "batch": 64, "rate": 0.01}
-    return Sequence(**{**own, "dropout": 0.0, "device": "cpu", **settings})
+    return Sequence(**{**own, "members": 1, "dropout": 0.0, "device": "cpu", **settings})
 
 
 class TestSequence(RetrieverContract):
@@ -88,6 +88,23 @@ def test_two_members_score_by_the_mean_of_both(world: World, fitted: Sequence) -
     table = two._learnt.table
     expected = both[:, :16] @ table[:, :16].T + both[:, 16:] @ table[:, 16:].T
     np.testing.assert_allclose(two.score(histories, items), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_small_log_has_two_members_unless_settings_say(world: World, tmp_path: Path) -> None:
+    two = small(members=None, epochs=1).fit(world.log, world.catalog)
+    assert two.users_of(world.histories).shape[1] == 2 * 16
+    two.save(tmp_path)
+    loaded = small(members=None).load(tmp_path)
+    np.testing.assert_array_equal(loaded.users_of(world.histories), two.users_of(world.histories))
+
+
+def test_going_on_without_a_number_of_members_keeps_it(world: World) -> None:
+    """Or a log that grows would be learnt anew at its newest moment."""
+    older, _ = world.log.split_last(1)
+    one = small(members=1, epochs=2).fit(older, world.catalog)
+    found = small(members=None, rate=0.0).refit(world.log, world.catalog, one)
+    ours, theirs = (each.users_of(world.histories) for each in (found, one))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_what_other_settings_saved_is_refused(fitted: Sequence, tmp_path: Path) -> None:
@@ -410,7 +427,7 @@ def test_of_a_large_log_fewer_epochs_are_read_and_then_the_newest_events() -> No
     counts = np.array([1, 2, 3, 50])
     assert Sequence()._newest(counts, again=False) is None
     assert Sequence(history=20)._newest(counts, again=True) == 21
-    assert Sequence(epochs=5, most_events=200)._rounds(56, again=False).epochs == 3
+    assert Sequence(epochs=5, most_events=200)._rounds(56, again=False, small=False).epochs == 3
     assert Sequence(most_events=9)._newest(counts, again=False) == 3  # 1 + 2 + 3 + 3 of them
     assert Sequence(most_events=10)._newest(counts, again=True) == 4
     assert Sequence(most_events=1)._newest(counts, again=False) == 2  # less teaches nothing
@@ -420,10 +437,17 @@ def test_of_a_large_log_fewer_epochs_are_read_and_then_the_newest_events() -> No
     ("events", "epochs"), [(1, 10), (160_000, 10), (200_000, 8), (400_001, 4), (900_000, 4)]
 )
 def test_it_goes_on_for_longer_on_a_small_log(events: int, epochs: int) -> None:
-    assert Sequence()._rounds(events, again=True).epochs == epochs
-    assert Sequence(more_epochs=7)._rounds(events, again=True).epochs == 7
-    assert Sequence()._rounds(events, again=False).epochs == 20
+    assert Sequence()._rounds(events, again=True, small=False).epochs == epochs
+    assert Sequence(more_epochs=7)._rounds(events, again=True, small=False).epochs == 7
+    assert Sequence()._rounds(events, again=False, small=False).epochs == 20
+
+
+def test_a_small_log_goes_on_at_the_full_rate() -> None:
+    own = Sequence(rate=0.01)
+    assert own._rounds(200_000, again=True, small=True).rate == 0.01
+    assert own._rounds(200_000, again=True, small=False).rate == pytest.approx(0.003)
+    assert own._rounds(200_000, again=False, small=False).rate == 0.01
 
 
 def test_a_log_above_most_events_is_read_less_often() -> None:
-    assert Sequence(most_events=1000)._rounds(500, again=False).epochs == 2
+    assert Sequence(most_events=1000)._rounds(500, again=False, small=False).epochs == 2
