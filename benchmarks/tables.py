@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from recsys.settings import OWN, RESERVED
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -27,7 +29,7 @@ PUBLISHED = {
 }
 """The best NDCG that we know of on the same split: eSASRec (RecSys 2025), Klenitskiy 2023, BARS."""
 
-NO_SOURCE = ("two-stage", "fused", "own history")
+NO_SOURCE = (*RESERVED, OWN)
 """Lists that are of all sources together or of none."""
 
 

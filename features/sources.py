@@ -41,7 +41,7 @@ def scan(source: Source, table: Table, data_dir: Path | None = None) -> pl.LazyF
     if not isinstance(source, pl.DataFrame | pl.LazyFrame):
         return _with_ids(_foreign(source, table), table)
     with _readable(f"the {table.noun}"):
-        return _with_ids(_checked(source.lazy(), table), table)
+        return _with_ids(_checked(source.lazy(), table, f"the {table.noun}"), table)
 
 
 def check_columns(table: Table, data_dir: Path | None = None) -> None:
@@ -90,15 +90,15 @@ def _needed(table: Table) -> list[str]:
     return list(dict.fromkeys([*table.mapped, *read]))
 
 
-def _checked(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
-    _require(rows.collect_schema().names(), table)
+def _checked(rows: pl.LazyFrame, table: Table, what: str) -> pl.LazyFrame:
+    _require(rows.collect_schema().names(), table, what)
     return rows
 
 
-def _require(names: Sequence[str], table: Table) -> None:
+def _require(names: Sequence[str], table: Table, what: str) -> None:
     missing = [name for name in _needed(table) if name not in names]
     if missing:
-        raise DataError(f"the {table.noun} lacks the columns {missing}; it has {list(names)}")
+        raise DataError(f"{what} lacks the columns {missing}; it has {list(names)}")
 
 
 def _foreign(source: Source, table: Table) -> pl.LazyFrame:
@@ -110,7 +110,7 @@ def _foreign(source: Source, table: Table) -> pl.LazyFrame:
             f"the {table.noun} must be a polars, pandas, pyarrow or duckdb table or the path of a "
             f"file; got {type(source).__name__}"
         ) from None
-    _require(frame.collect_schema().names(), table)
+    _require(frame.collect_schema().names(), table, f"the {table.noun}")
     try:
         rows: pl.DataFrame = frame.select(_needed(table)).collect("polars").to_native()
     except (TypeError, ValueError, OverflowError) as error:
@@ -159,13 +159,17 @@ def _matches(pattern: str, data_dir: Path | None, table: Table) -> list[Path]:
 def _format_of(path: Path, table: Table) -> str:
     if table.format is not None:
         return table.format
-    name = path.with_suffix("") if path.suffix in _PACKED else path
+    name = _unpacked(path)
     if name.suffix.lower() not in _FORMATS:
         raise DataError(
             f"the format of {path} is not known by its suffix ({', '.join(_FORMATS)}); "
             'set format = "csv" or "parquet"'
         )
     return _FORMATS[name.suffix.lower()]
+
+
+def _unpacked(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix in _PACKED else path
 
 
 def _is_csv(paths: Sequence[Path], table: Table) -> bool:
@@ -175,8 +179,10 @@ def _is_csv(paths: Sequence[Path], table: Table) -> bool:
 def _untyped(paths: Sequence[Path], table: Table) -> pl.LazyFrame:
     """The rows of files that have the columns they need; those of CSV are all text."""
     if _is_csv(paths, table):
-        return _checked(_csv(paths, table, infer=False), table)
-    return _checked(pl.scan_parquet(list(paths), glob=False), table)
+        rows = _csv(paths, table, infer=False)
+    else:
+        rows = pl.scan_parquet(list(paths), glob=False)
+    return _checked(rows, table, _named(paths, table))
 
 
 def _typed(rows: pl.LazyFrame, paths: Sequence[Path], table: Table) -> pl.LazyFrame:
@@ -198,7 +204,9 @@ def _wide(kind: pl.DataType) -> pl.DataType:
 
 
 def _csv(paths: Sequence[Path], table: Table, infer: bool) -> pl.LazyFrame:
-    tabs = "separator" not in table.model_fields_set and paths[0].name.lower().endswith(".tsv")
+    tabs = (
+        "separator" not in table.model_fields_set and _unpacked(paths[0]).suffix.lower() == ".tsv"
+    )
     is_utf8 = table.encoding.lower().replace("-", "") == "utf8"
     files: list[Any] = [path if is_utf8 else _decoded(path, table.encoding) for path in paths]
     return pl.scan_csv(

@@ -22,7 +22,8 @@ amazon-beauty (.449 with 392 at 200 and 64)."""
 _ENCODER = "sequence"  # its kind
 _LEAST_REPEATS = 0.05  # of the events that could repeat an item, before repeats are foretold
 _LEAST_SHARED = 0.2  # of the events that stand at one moment with another, before baskets count
-_LEAST_EVENTS = 100_000  # of an order, before a network or EASE adds to two stages: see decision 25
+_LEAST_EVENTS = 100_000  # of an order, before a network adds to two stages: none on ml-100k
+_LEAST_FOR_EASE = 150_000  # the same of EASE: it takes from ml-100k and adds to amazon-beauty
 _LEAST_DAYS = 14  # of a log, before lately differs from ever
 
 
@@ -73,7 +74,7 @@ def _unordered_or_long(traits: Traits) -> Verdict:
     unordered, why = _unordered(traits)
     if unordered:
         return unordered, why
-    return _long_sequences(traits)
+    return traits.events >= _LEAST_FOR_EASE, f"the log has {traits.events:,} events in an order"
 
 
 def _texts(traits: Traits) -> Verdict:

@@ -49,7 +49,9 @@ class Extra:
 
 
 EXTRAS = {
-    "gbdt": Extra("python -m benchmarks compression, as a peer", {"lightgbm": "4.5"}),
+    "gbdt": Extra(
+        "python -m benchmarks compression in the repository, as a peer", {"lightgbm": "4.5"}
+    ),
     "lightfm": Extra("a source of kind lightfm", {"lightfm-next": "1.19"}),
     "onnx": Extra("a ranker compressed by onnx", {"onnx": "1.17", "onnxruntime": "1.20"}),
     "search": Extra("recsys tune", {"optuna": "4"}),

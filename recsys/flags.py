@@ -119,7 +119,7 @@ def settings_of(flags: Flags, **evaluation: Any) -> EngineSettings:
 
 def _of_file(flags: Flags) -> dict[str, Any]:
     if flags.config is not None:
-        return EngineSettings.without_parts(flags.config).model_dump(exclude_unset=True)
+        return EngineSettings.unchecked(flags.config).model_dump(exclude_unset=True)
     return {"name": Path(flags.interactions[0]).stem} if flags.interactions else {}
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from recsys.bars import Bars, Lines, shown
 from recsys.features.errors import SettingsError
 from recsys.reporting.findings import counted, left_out, listed
+from recsys.settings import OWN
 from recsys.whole_files import write_whole
 
 if TYPE_CHECKING:  # the command line answers --help without loading polars
@@ -200,7 +201,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     if not trained and ours == scores.get("fused"):
         return "the two-stage list is the fused one: no ranker orders it, see below"
     best = max(scores, key=scores.__getitem__, default=None)
-    if best is None or set(scores) == {"fused"}:
+    if best is None or not scores.keys() - {"fused", OWN}:
         return f"no source answered in every window; the two-stage list reaches NDCG {ours:.4f}"
     told = f"NDCG {ours:.4f}, the best of the others, {best}, {scores[best]:.4f}"
     verdicts = {

@@ -30,7 +30,7 @@ DEFAULT_SOURCES: Mapping[str, Table] = {
     "als": {"kind": "als"},
     "content": {"kind": "content"},
     "tagged": {"kind": "tagged"},
-    "near": {"kind": "ease", "neighbours": 100, "most_bytes": 1 << 28},
+    "near": {"kind": "ease", "neighbours": 100, "most_bytes": 1 << 28, "most_pairs": 1 << 28},
     "sequence": {"kind": "sequence"},
     "popular": {"kind": "popular", "depth": 20},
     "follow": {"kind": "covisit", "depth": 0, "window": 1, "backward": 0.0},
@@ -42,6 +42,9 @@ Whether one of them is used is left to the data where settings do not say."""
 
 RESERVED = ("two-stage", "fused")
 """What evaluation calls the lists of all sources together; no source has such a name."""
+
+OWN = "own history"
+"""What it calls the list of what a user had most often; a source's name has no space."""
 
 
 class TextSettings(Settings):
@@ -208,12 +211,12 @@ class EngineSettings(Settings):
     @classmethod
     def from_toml(cls, path: Path) -> Self:
         """Settings from a file; raises SettingsError that names the file and the key."""
-        settings = cls.without_parts(path)
+        settings = cls.unchecked(path)
         check_parts_in(path, settings)
         return settings
 
     @classmethod
-    def without_parts(cls, path: Path) -> Self:
+    def unchecked(cls, path: Path) -> Self:
         """As `from_toml`, with tables of parts that `check_parts_in` is yet to look at."""
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf8"))

@@ -20,7 +20,6 @@ from recsys.retrieval.links import Links
 from recsys.retrieval.topk import offer
 
 _RIDGE, _RIDGE_OF_FEW = 300.0, 25.0  # on all items; on a neighbourhood, which is a ridge by itself
-_MOST_PAIRS = 1 << 30  # of items that one user had: 8 GB
 _BLOCK = 1024  # items whose weights are pruned at once
 
 
@@ -31,10 +30,11 @@ class Ease(SumsOfLinks):
     Exact (Steck 2019, equations 5 to 8): with P the inverse of X'X + `regularization` I the weight
     of item i for item j is -P[i, j] / P[j, j]. P is of the items that somebody had and takes
     4 bytes for each pair of them, and less than twice that while it is made. Of each item the
-    `neighbours` largest weights are kept. Where P would take more than `most_bytes`, each item is
-    regressed on the `neighbours` items that alone explain it best (the feature selection of fsSLIM,
-    Ning & Karypis 2011, with EASE's ridge).
-    `fit` raises DataError where X'X could take more than 8 GB.
+    `neighbours` largest weights are kept. Where that of all items would take more than
+    `most_bytes`, each is regressed on the `neighbours` items that alone explain it best (the
+    feature selection of fsSLIM, Ning & Karypis 2011, with EASE's ridge).
+    `fit` raises DataError where X'X, of 8 bytes for each pair of items that a user had, could have
+    more than `most_pairs`.
     All pairs of X count the same, and so do the items of a history.
     """
 
@@ -44,12 +44,13 @@ class Ease(SumsOfLinks):
     regularization: float | None = None  # None: 300, and 25 where items are regressed on a few
     neighbours: int = 300
     most_bytes: int = 2 << 30
+    most_pairs: int = 1 << 30
     _links: Links | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.regularization is not None and not self.regularization > 0:
             raise SettingsError(f"regularization must be above 0; got {self.regularization}")
-        for name in ("neighbours", "most_bytes"):
+        for name in ("neighbours", "most_bytes", "most_pairs"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")
 
@@ -57,7 +58,7 @@ class Ease(SumsOfLinks):
         rows = np.flatnonzero(interactions.item_counts)
         taken = ones_of(interactions)[:, rows]
         self._check_room(np.diff(taken.indptr), len(rows))
-        if self.is_exact(len(rows)):
+        if self.is_exact(len(interactions.items)):  # not `rows`: at all moments alike
             ridge = _RIDGE if self.regularization is None else self.regularization
             weights = _pruned(_all_weights(taken, ridge), self.neighbours)
         else:
@@ -69,10 +70,10 @@ class Ease(SumsOfLinks):
     def _check_room(self, lengths: Array, n_items: int) -> None:
         """Raise DataError where the pairs of all histories (users,) would take too much memory."""
         pairs = min(int((lengths.astype(np.int64) ** 2).sum()), n_items**2)
-        if pairs > _MOST_PAIRS:
+        if pairs > self.most_pairs:
             raise DataError(
                 f"the source {self.name!r} would count up to {pairs:,} pairs of items, more than "
-                f"{_MOST_PAIRS:,}; the kind 'knn' counts them block by block"
+                f"most_pairs = {self.most_pairs:,}; the kind 'knn' counts them block by block"
             )
 
     def is_exact(self, n_items: int) -> bool:

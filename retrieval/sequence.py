@@ -124,9 +124,11 @@ class Sequence:
             return self
         shape = self._shape(interactions)
         content = content_of(catalog, self.vectors, self.dimensions, self.seed)
+        if before and not fits(shape, content, before[0]):
+            before = ()
         small = len(interactions) <= _FEW
         members = self.members or len(before) or (2 if small else 1)
-        if len(before) != members or not fits(shape, content, before[0]):
+        if len(before) != members:
             before = ()
         stream = _stream(interactions, clock)
         newest = self._newest(interactions.counts, again=bool(before))

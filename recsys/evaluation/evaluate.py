@@ -19,7 +19,7 @@ from recsys.evaluation.held import Held
 from recsys.evaluation.importance import importance
 from recsys.evaluation.positives import positives
 from recsys.evaluation.protocols import Window, windows
-from recsys.evaluation.repeats import OWN, may_repeat, own_lists
+from recsys.evaluation.repeats import may_repeat, own_lists
 from recsys.evaluation.result import Evaluation
 from recsys.evaluation.slices import Slice, most_chosen, pooled, sliced, slicings
 from recsys.evaluation.yardstick import Values, Yardstick
@@ -29,7 +29,7 @@ from recsys.features.interactions import Interactions
 from recsys.fitted import FUSED, TWO_STAGE
 from recsys.fitting import Progress, silent
 from recsys.rules import Rules
-from recsys.settings import EvaluationSettings
+from recsys.settings import OWN, EvaluationSettings
 
 if TYPE_CHECKING:
     from recsys.engine import Engine
@@ -180,6 +180,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
     values = {name: _side_by_side([each.values[name] for each in seen]) for name in names}
     seconds = {name: sum(each.answers.seconds[name] for each in seen) for name in names}
     counts = _sums([each.held.counts for each in seen])
+    users = [len(each.held) for each in seen]
     failed = [name for each in seen for name in each.answers.failed]
     foretold = Foretold.joined([each.foretold for each in seen])
     beware = [note for each in seen for note in each.notes]
@@ -189,7 +190,7 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         protocol=_protocol(seen, settings, engine, counts),
         users=np.concatenate([each.held.histories.users for each in seen]),
         values=values,
-        whole={name: _weighted(seen, name) for name in names},
+        whole={name: weighted(users, [each.whole[name] for each in seen]) for name in names},
         seconds=seconds,
         account=_account(seen, values[TWO_STAGE][f"ndcg@{settings.k}"], counts, seconds, settings),
         positives=_positives(seen, settings),
@@ -292,13 +293,17 @@ def _side_by_side(parts: Sequence[Values]) -> Values:
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in shared}
 
 
-def _weighted(seen: Sequence[_Seen], name: str) -> dict[str, float]:
-    """What is said of all lists of every window, as a mean over windows by their users."""
-    weights, own = [len(each.held) for each in seen], [each.whole[name] for each in seen]
+def weighted(users: Sequence[int], windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What is said of all lists of every window, as a mean over windows by their users.
+
+    Of those where it is known: without a hit there is no share of hits.
+    """
+    weights = np.array(users)
+    told = {each: np.array([own.get(each, np.nan) for own in windows]) for each in windows[0]}
     return {
-        metric: float(np.average([whole[metric] for whole in own], weights=weights))
-        for metric in own[0]
-        if all(metric in whole for whole in own)
+        metric: float(np.average(values[known], weights=weights[known]))
+        for metric, values in told.items()
+        if (known := np.isfinite(values)).any()
     }
 
 

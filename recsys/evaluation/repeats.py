@@ -9,13 +9,10 @@ from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.histories import Histories
 
-OWN = "own history"
-"""What evaluation calls `own_lists`; a source's name has no space."""
-
 
 def may_repeat(held: Held) -> bool:
-    """Has anybody had an item by an event after which it may be offered again?"""
-    return not held.policy.hides[held.histories.events].all()
+    """Does the log know an event after which an item may be offered again?"""
+    return not held.policy.hides.all()
 
 
 def had(histories: Histories, owners: Array, items: Rows) -> Mask:

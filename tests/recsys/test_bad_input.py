@@ -389,14 +389,11 @@ def test_cutoffs_leave_some_past() -> None:
         EngineSettings(training=TrainingSettings(moments=13))
 
 
-def test_more_pairs_than_the_linear_source_can_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("recsys.retrieval.ease._MOST_PAIRS", 99)
+def test_more_pairs_than_the_linear_source_can_count(tmp_path: Path) -> None:
     shop = small_shop()
-    settings = quick_settings(interactions={"event": "event"})
+    settings = quick_settings(interactions={"event": "event"}, sources={"near": {"most_pairs": 99}})
     engine = Engine(settings).fit(shop.events.drop("time"), shop.items)
-    why = r"source 'near' is left out: .* pairs of items, more than 99; the kind 'knn' counts them"
+    why = r"source 'near' is left out: .* pairs of items, more than most_pairs = 99; the kind 'knn'"
     assert [note for note in engine.notes if re.match(why, note)]
     assert "near" not in [each.name for each in engine.learnt.fitted.sources.members]
     assert engine.learnt.fitted.ranker is not None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from recsys.printing import protocol_lines, repeat_lines
+from recsys.printing import protocol_lines, repeat_lines, verdict
 from recsys.reporting.findings import protocol_sentences
 from recsys.reporting.outcome import Outcome
 
@@ -86,3 +86,9 @@ def test_repeats_of_lists_without_a_hit() -> None:
 def test_nothing_is_told_where_nothing_is_repeated() -> None:
     assert repeated([new_to_the_user()]) == []
     assert repeated([new_to_the_user()], **{"repeat_share@5": 0.0}) == []
+
+
+def test_lists_of_all_sources_or_of_none_are_no_answer_of_a_source() -> None:
+    scores = {name: {"ndcg@5": 0.5} for name in ("two-stage", "fused", "own history")}
+    told = {"protocol": {"k": 5}, "systems": scores, "account": {"ranker": {}}, "comparisons": []}
+    assert verdict(told).startswith("no source answered in every window")

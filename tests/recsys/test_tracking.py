@@ -429,9 +429,14 @@ def test_what_is_refused_before_any_work_leaves_no_folder(run: Any, tmp_path: Pa
     ours = ["--interactions", log]
     for given, said in {
         ("--interactions", "no.csv"): "no file of the log matches no.csv",
-        (*ours, "--item", "sku"): f"the log lacks the columns ['sku']; {known}",
-        (*ours, "--items", items, "--title", "t"): "the catalogue lacks the columns ['t']; "
-        "it has ['item_id', 'name']",
+        (*ours, "--item", "sku"): f"the log in {log} lacks the columns ['sku']; {known}",
+        (
+            *ours,
+            "--items",
+            items,
+            "--title",
+            "t",
+        ): f"the catalogue in {items} lacks the columns ['t']; it has ['item_id', 'name']",
     }.items():
         for command in (["evaluate"], ["fit", "--out", tmp_path / "engine"]):
             ran = run(*command, *given)
@@ -451,7 +456,7 @@ def test_a_test_file_is_looked_at_where_it_will_be_read(run: Any, tmp_path: Path
         test = { path = "log.csv", item = "sku" }
         """
     )
-    assert "the log lacks the columns ['sku']" in run("evaluate", "given.toml").err
+    assert "the log in log.csv lacks the columns ['sku']" in run("evaluate", "given.toml").err
     assert not (tmp_path / "runs").exists()
 
 

@@ -155,7 +155,7 @@ def test_settings_out_of_range_are_refused(given: dict[str, float], named: str) 
         Ease(**given)
 
 
-def test_pairs_that_would_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.retrieval.ease._MOST_PAIRS", 3)
-    with pytest.raises(DataError, match="'ease' would count up to 4 pairs of items, more than 3"):
-        fitted(log_of([A, B], items=3))
+def test_pairs_that_would_not_fit_are_refused() -> None:
+    said = "'ease' would count up to 4 pairs of items, more than most_pairs = 3"
+    with pytest.raises(DataError, match=said):
+        fitted(log_of([A, B], items=3), most_pairs=3)

@@ -98,6 +98,14 @@ def test_a_small_log_has_two_members_unless_settings_say(world: World, tmp_path:
     np.testing.assert_array_equal(loaded.users_of(world.histories), two.users_of(world.histories))
 
 
+def test_a_log_that_is_not_small_has_one_member(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.retrieval.sequence._FEW", len(world.log) - 1)
+    one = small(members=None, epochs=1).fit(world.log, world.catalog)
+    assert one.users_of(world.histories).shape[1] == 16
+
+
 def test_going_on_without_a_number_of_members_keeps_it(world: World) -> None:
     """Or a log that grows would be learnt anew at its newest moment."""
     older, _ = world.log.split_last(1)

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.engine import Engine
-from recsys.evaluation.evaluate import TWO_STAGE, Evaluation, evaluate
+from recsys.evaluation.evaluate import TWO_STAGE, Evaluation, evaluate, weighted
 from recsys.evaluation.held import Held
 from recsys.evaluation.protocols import windows
-from recsys.evaluation.repeats import OWN, had, may_repeat, own_lists, shares
+from recsys.evaluation.repeats import had, may_repeat, own_lists, shares
 from recsys.features.arrays import PAD, Rows
 from recsys.features.catalog import Catalog
 from recsys.policy import Policy
-from recsys.settings import EngineSettings, EvaluationSettings
+from recsys.settings import OWN, EngineSettings, EvaluationSettings
 from tests.shops import listed, ordered_settings, orders
 
 CHOICES = {"ann": "abca", "bob": "bbc", "cat": "cacb"}
@@ -135,6 +135,12 @@ def test_own_lists_are_scored_where_something_may_be_repeated() -> None:
     assert OWN in [each["against"] for each in again.as_dict("letters")["comparisons"]]
     assert OWN not in again.account["sources"]
     assert OWN not in evaluated(again=False).systems
+
+
+def test_a_window_without_a_hit_leaves_the_shares_of_the_others() -> None:
+    windows = [{"repeat_hits@2": np.nan, "gini@2": 0.2}, {"repeat_hits@2": 0.5, "gini@2": 0.6}]
+    assert weighted([1, 3], windows) == {"repeat_hits@2": 0.5, "gini@2": pytest.approx(0.5)}
+    assert "repeat_hits@2" not in weighted([1], windows[:1])
 
 
 def test_the_shares_are_those_of_the_lists_that_are_offered() -> None:
