@@ -78,7 +78,8 @@ def run_seeds(
     said = list(engines[0].notes)
     told(log, catalog, said)
     runs = []
-    for number, engine in enumerate(engines, 1):
+    for number, given in enumerate(engines, 1):
+        engine = Engine(given.settings)  # what it learns goes before the next one learns
         engine.notes = list(said)
         where = f"run {number} of {len(engines)}: " if len(engines) > 1 else ""
         runs.append(
