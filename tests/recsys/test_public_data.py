@@ -85,6 +85,7 @@ def test_two_stages_find_more_than_any_one_source(data_dir: Path, name: str) -> 
     settings = settings_of(
         name,
         catalog={key: value for key, value in catalog.items() if key != "text"},
+        sources={"sequence": {"epochs": 4, "members": 1}},
         training={"most_lists": 6_000},
         ranker={"epochs": 4},
     )
