@@ -19,7 +19,7 @@ from benchmarks.comparison import of_our_engine
 from benchmarks.contestant import CONFIGS
 from benchmarks.machine import machine
 from benchmarks.measure import write_results
-from recsys.evaluation.seeds import engines_of, run_seeds
+from recsys.evaluation.seeds import run_seeds, seeded
 from recsys.settings import EngineSettings
 
 SETS = ("amazon-beauty", "ml-1m", "ml-100k", "gowalla", "online-retail", "retailrocket")
@@ -46,7 +46,7 @@ def evaluated(data: str, data_dir: Path, seeds: Sequence[int] = ()) -> dict[str,
         result = json.loads((fitted / "evaluation.json").read_text())
     else:
         settings = EngineSettings.from_toml(CONFIGS / f"{data}.toml")
-        result = run_seeds(engines_of(settings, seeds), data_dir=data_dir).as_dict(data)
+        result = run_seeds(seeded(settings, seeds), data_dir=data_dir).as_dict(data)
     return {name: value for name, value in result.items() if name != "examples"}
 
 

@@ -70,13 +70,6 @@ def _unordered(traits: Traits) -> Verdict:
     return traits.clock == "none", f"the log has {_ORDERS[traits.clock]}"
 
 
-def _unordered_or_long(traits: Traits) -> Verdict:
-    unordered, why = _unordered(traits)
-    if unordered:
-        return unordered, why
-    return traits.events >= _LEAST_FOR_EASE, f"the log has {traits.events:,} events in an order"
-
-
 def _texts(traits: Traits) -> Verdict:
     return traits.text, f"the catalogue has {'text' if traits.text else 'no text'}"
 
@@ -101,11 +94,16 @@ def _baskets(traits: Traits) -> Verdict:
     return traits.shared >= _LEAST_SHARED, said
 
 
-def _long_sequences(traits: Traits) -> Verdict:
+def _long_sequences(traits: Traits, least: int = _LEAST_EVENTS) -> Verdict:
     ordered, why = _ordered(traits)
     if not ordered:
         return ordered, why
-    return traits.events >= _LEAST_EVENTS, f"the log has {traits.events:,} events in an order"
+    return traits.events >= least, f"the log has {traits.events:,} events in an order"
+
+
+def _unordered_or_long(traits: Traits) -> Verdict:
+    unordered, why = _unordered(traits)
+    return (unordered, why) if unordered else _long_sequences(traits, _LEAST_FOR_EASE)
 
 
 _ORDERS = {"time": "a clock", "order": "an order", "none": "no order"}

@@ -183,13 +183,13 @@ def evaluate(
     settings = settings_of(flags, protocol=protocol, k=k, share=share, date=date)
     chosen = given.seeds(seeds)
     _check(settings, flags, settings.evaluation.test)
-    from recsys.evaluation.seeds import engines_of, run_seeds
+    from recsys.evaluation.seeds import run_seeds, seeded
     from recsys.tracking import tracked
 
-    engines = engines_of(settings, chosen)
+    several = seeded(settings, chosen)
     with output.progress() as progress, tracked(settings, "evaluation", chosen) as run:
         runs = run_seeds(
-            engines,
+            several,
             data_dir=flags.data_dir,
             strict=flags.strict,
             quarantine=flags.quarantine,

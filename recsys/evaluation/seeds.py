@@ -16,6 +16,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.interactions import Interactions
 from recsys.fitting import Progress, silent
+from recsys.parts import check_parts
 from recsys.settings import EngineSettings, without_checkpoint
 
 
@@ -45,22 +46,20 @@ class Runs:
         }
 
 
-def engines_of(settings: EngineSettings, seeds: Sequence[int] = ()) -> list[Engine]:
-    """A new engine for each seed, by default for the settings' own.
+def seeded(settings: EngineSettings, seeds: Sequence[int] = ()) -> list[EngineSettings]:
+    """The settings with each of the seeds, by default as they are; without a checkpoint to share.
 
     Raises SettingsError where a seed stands twice, or a part of an engine cannot be made.
     """
     if len(set(seeds)) < len(seeds):
         raise SettingsError(f"seeds must differ; got {list(seeds)}")
-    own = without_checkpoint(settings)
-    return [
-        Engine(EngineSettings.parse({**own.model_dump(exclude_unset=True), "seed": seed}))
-        for seed in seeds or [settings.seed]
-    ]
+    check_parts(settings)
+    own = without_checkpoint(settings).model_dump(exclude_unset=True)
+    return [EngineSettings.parse({**own, "seed": seed}) for seed in seeds or [settings.seed]]
 
 
 def run_seeds(
-    engines: Sequence[Engine],
+    seeded: Sequence[EngineSettings],
     *,
     data_dir: Path | None = None,
     strict: bool = False,
@@ -68,20 +67,21 @@ def run_seeds(
     progress: Progress = silent,
     told: Callable[[Interactions, Catalog, list[str]], None] = lambda *_: None,
 ) -> Runs:
-    """Read the tables once, then evaluate each of the engines, which differ in their seed.
+    """Read the tables once, then evaluate an engine of each of these settings.
 
+    They differ in their seed, and one engine is held at a time.
     `told` is given the log, the catalogue and the notes on them before anything is learnt.
     """
-    settings = engines[0].settings
-    log, catalog = engines[0].read(data_dir=data_dir, strict=strict, quarantine=quarantine)
-    test = read_test(settings, data_dir)
-    said = list(engines[0].notes)
+    reader = Engine(seeded[0])
+    log, catalog = reader.read(data_dir=data_dir, strict=strict, quarantine=quarantine)
+    test = read_test(seeded[0], data_dir)
+    said = list(reader.notes)
     told(log, catalog, said)
     runs = []
-    for number, given in enumerate(engines, 1):
-        engine = Engine(given.settings)  # what it learns goes before the next one learns
+    for number, settings in enumerate(seeded, 1):
+        engine = Engine(settings)
         engine.notes = list(said)
-        where = f"run {number} of {len(engines)}: " if len(engines) > 1 else ""
+        where = f"run {number} of {len(seeded)}: " if len(seeded) > 1 else ""
         runs.append(
             evaluate(
                 engine,
