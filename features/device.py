@@ -7,8 +7,11 @@ DEVICES = ("auto", "cpu", "cuda")
 
 def check(device: str) -> str:
     """`device` itself; raises SettingsError where it is not a device's name."""
-    if device.split(":")[0] not in DEVICES:
-        raise SettingsError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
+    kind, colon, number = device.partition(":")
+    if kind not in DEVICES or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise SettingsError(
+            f"device must be one of {', '.join(DEVICES)}, or a GPU such as cuda:0; got {device!r}"
+        )
     return device
 
 

@@ -39,6 +39,17 @@ class Settings(BaseModel):
             raise _as_settings_error(cls, error, where) from None
 
 
+def check_at_most(made: object, **bounds: float) -> None:
+    """Raise SettingsError where an attribute of `made` is above its bound, or no number at all.
+
+    Without a bound a slip of the keyboard asks for more memory than there is. None says nothing.
+    """
+    for name, most in bounds.items():
+        value = getattr(made, name)
+        if value is not None and not value <= most:
+            raise SettingsError(f"{name} must be at most {most:,}; got {value}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the known one most like it, or all of them."""
     known = list(known)

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
-from recsys.features.settings import nearest
+from recsys.features.settings import check_at_most, nearest
 from recsys.features.threads import one_thread
 from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
@@ -18,6 +18,13 @@ from recsys.ranking.scorers import NetworkScorer, in_chunks, scored
 
 Precision = Literal["float32", "bfloat16"]
 Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "onnx"]
+
+_MOST_UNITS = 8_192
+_MOST: Mapping[str, float] = {
+    "members": 32, "cross_layers": 16, "cross_rank": _MOST_UNITS, "epochs": 10_000,
+    "batch": 1_000_000, "learning_rate": 10, "weight_decay": 1_000, "patience": 10_000,
+    "event_loss": 1_000, "most_gradient": 1e9, "processes": 256, "most_loss": 1,
+}  # fmt: skip
 
 
 @dataclass
@@ -68,6 +75,7 @@ class NeuralRanker:
     curve_: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, **_MOST)
         for name in ("members", "epochs", "batch", "patience", "learning_rate", "processes"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")
@@ -99,8 +107,13 @@ class NeuralRanker:
             )
         if not self.most_loss >= 0:
             raise SettingsError(f"most_loss must be 0 or more; got {self.most_loss}")
-        if self.weight_decay < 0 or any(width < 1 for width in self.hidden):
-            raise SettingsError("weight_decay must not be negative, and every width at least 1")
+        if self.weight_decay < 0:
+            raise SettingsError(f"weight_decay must not be negative; got {self.weight_decay}")
+        if len(self.hidden) > 16 or any(not 1 <= units <= _MOST_UNITS for units in self.hidden):
+            raise SettingsError(
+                f"hidden must name at most 16 layers of 1 to {_MOST_UNITS:,} units; got "
+                f"{self.hidden}"
+            )
 
     def _check_cross_layers(self) -> None:
         if self.cross_layers < 0:

@@ -118,7 +118,7 @@ class Diversity(Settings):
     on: str = "auto"
     """Vectors of the catalogue by name, "text" among them, or "categories": how alike two items
     are. By default text where the catalogue has such vectors, else categories."""
-    pool: int = Field(default=5, ge=1)
+    pool: int = Field(default=5, ge=1, le=1_000)
     """Of a list of k, the first pool x k candidates are put into a new order."""
 
     @property
@@ -130,10 +130,10 @@ class Exploration(Settings):
     """Places given by lot, the last ones of a list; see `ranking/exploration.py`."""
 
     slots: int = Field(default=0, ge=0, le=60)  # the lots that hold a value are bits of an int64
-    depth: int = Field(default=50, ge=1)
+    depth: int = Field(default=50, ge=1, le=100_000)
     """How many of the candidates behind the list the lots are drawn from."""
     draw: Literal["softmax", "uniform"] = "softmax"
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=1e6)
     """Of the softmax of scores; high is near to uniform."""
     seed: int = Field(default=0, ge=0, lt=2**31)
 

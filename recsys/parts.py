@@ -47,6 +47,9 @@ KINDS: dict[str, Any] = {
 _OURS = ("kind", "depth", "use")
 """What a table says of a source that is no argument of its constructor."""
 
+_MOST_DEPTH = 100_000
+"""Candidates of one source for one user: more is no retrieval, and asks for the memory of it."""
+
 _SHARED = ("seed", "device")
 """Settings of the engine that every part has unless it has its own."""
 
@@ -105,8 +108,11 @@ def _source(name: str, table: Table, settings: EngineSettings) -> Source:
         raise SettingsError(f"unknown kind {kind!r} of {where}; {nearest(str(kind), KINDS)}")
     if depth == AUTO:
         depth = DEPTH
-    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 0:
-        raise SettingsError(f"setting '{where}.depth' must be 0 or more, or auto; got {depth!r}")
+    is_count = isinstance(depth, int) and not isinstance(depth, bool)
+    if not is_count or not 0 <= depth <= _MOST_DEPTH:
+        raise SettingsError(
+            f"setting '{where}.depth' must be between 0 and {_MOST_DEPTH:,}, or auto; got {depth!r}"
+        )
     make = KINDS[kind]
     arguments = {"name": name, **_with_shared(make, arguments, settings)}
     retriever = built(make, arguments, where, _OURS)

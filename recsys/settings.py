@@ -52,7 +52,7 @@ class TextSettings(Settings):
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """A name of the hub, or a folder with a transformers model."""
-    max_tokens: int = Field(default=64, ge=3)
+    max_tokens: int = Field(default=64, ge=3, le=100_000)
     cache: Path | None = None
     """Where vectors are kept between runs; by default the user's cache folder."""
     tuning: Table | None = None
@@ -66,18 +66,18 @@ class TrainingSettings(Settings):
     holdout: Literal["auto", "time", "last"] = "auto"
     """What is held out to learn from: the newest stretches of time, or each user's last items.
     "auto" takes time where the log has a clock and enough happened in its newest stretches."""
-    moments: int = Field(default=2, ge=1)
+    moments: int = Field(default=2, ge=1, le=100)
     """How many cutoffs, one before the other; the sources are fitted at each, the oldest first."""
     stretch: float = Field(default=0.08, gt=0, lt=0.5)
     """The share of the events between two cutoffs in time."""
-    negatives: int = Field(default=100, ge=1)
+    negatives: int = Field(default=100, ge=1, le=10_000)
     """Candidates per list that were not chosen."""
-    most_lists: int = Field(default=40_000, ge=1)
+    most_lists: int = Field(default=40_000, ge=1, le=100_000_000)
     """Users drawn for training, over all cutoffs. Their lists cost disk in the folder that TMPDIR
     names, and memory where that is a tmpfs, as /tmp is on some systems."""
     least_positives: int = Field(default=200, ge=2)
     """With fewer lists that have a chosen candidate there is no ranker: lists are fused by rank."""
-    most_place_weight: float = Field(default=10.0, ge=1)
+    most_place_weight: float = Field(default=10.0, ge=1, le=1e6)
     """A choice counts for more the less its place in a list is looked at, up to so many times; with
     1 places count for nothing. It needs impressions with positions in the log."""
     refit: bool = True
@@ -107,13 +107,13 @@ class EvaluationSettings(Settings):
     """How an engine is put to the test."""
 
     protocol: Literal["last-item", "time", "walk-forward", "given", "fold-in"] = "last-item"
-    k: int = Field(default=10, ge=1)
-    at: tuple[Annotated[int, Field(ge=1)], ...] = (5, 20)
+    k: int = Field(default=10, ge=1, le=10_000)
+    at: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = (5, 20)
     """Other lengths of lists that metrics are reported at, beside k."""
     share: float = Field(default=0.1, gt=0, lt=1)
     """Of the events, the newest, that are the future in the protocol "time"; in "walk-forward" of
     each window."""
-    windows: int = Field(default=3, ge=1)
+    windows: int = Field(default=3, ge=1, le=1_000)
     """Stretches of time that "walk-forward" foretells, one after the other."""
     fold_users: float = Field(default=0.1, gt=0, lt=1)
     """The share of the users that "fold-in" holds out."""
@@ -125,7 +125,7 @@ class EvaluationSettings(Settings):
     """The cutoff instead of a share, such as "2010-11-01"."""
     targets: tuple[str, ...] = ()
     """Events that count as success; all of them by default."""
-    draws: int = Field(default=1000, ge=1)
+    draws: int = Field(default=1000, ge=1, le=1_000_000)
     """Of the bootstrap over users that intervals come from."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of these draws and of the users that are held out; that of the engine may vary beside it."""

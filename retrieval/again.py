@@ -14,6 +14,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Clock, Interactions
+from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.boards import category_codes
@@ -49,6 +50,7 @@ class Again:
     _in_days: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, prior=1e9)
         if not self.prior > 0:
             raise SettingsError(f"prior must be above 0 observations; got {self.prior}")
 

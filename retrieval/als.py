@@ -14,6 +14,7 @@ from recsys.features.device import check
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.contributions import of_their_item
@@ -67,6 +68,14 @@ class Als:
     _index: VectorIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(
+            self,
+            factors=4_096,
+            regularization=1e9,
+            unobserved=1e9,
+            iterations=1_000,
+            half_life=1e6,
+        )
         for name in ("factors", "regularization", "unobserved", "iterations"):
             if not 0 < getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")

@@ -9,6 +9,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.folding import DIVERGED, FactorSpace, happened
@@ -36,6 +37,7 @@ class Bpr:
     _space: FactorSpace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, factors=4_096, learning_rate=10, regularization=1e3, iterations=10_000)
         for name in ("factors", "learning_rate", "regularization", "iterations"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")

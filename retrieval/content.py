@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -41,6 +42,7 @@ class Content:
     index_: VectorIndex | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, last=10_000, dimensions=65_536)
         if self.last < 1:
             raise SettingsError(f"last must be at least 1; got {self.last}")
         if self.dimensions is not None and self.dimensions < 1:

@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
@@ -55,6 +56,7 @@ class CoVisit:
     _links: Links = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, window=1_000, last=10_000, neighbours=100_000, half_life=1e6)
         for name in ("window", "last", "neighbours"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")

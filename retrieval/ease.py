@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval.inverse import inverse_of_gram
 from recsys.retrieval.item_to_item import SumsOfLinks
@@ -48,6 +49,13 @@ class Ease(SumsOfLinks):
     _links: Links | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(
+            self,
+            regularization=1e9,
+            neighbours=100_000,
+            most_bytes=1 << 40,
+            most_pairs=1 << 40,
+        )
         if self.regularization is not None and not self.regularization > 0:
             raise SettingsError(f"regularization must be above 0; got {self.regularization}")
         for name in ("neighbours", "most_bytes", "most_pairs"):

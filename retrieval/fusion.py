@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.features.arrays import PAD, Array
 from recsys.features.errors import SettingsError
+from recsys.features.settings import check_at_most
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.mixture import Mixture
 from recsys.retrieval.union import OFFSET, reciprocal, union
@@ -32,6 +33,7 @@ class Fusion:
     variants: Literal["once", "all"] = "once"  # of a product in the final list
 
     def __post_init__(self) -> None:
+        check_at_most(self, offset=1e9, first=100_000, width=100_000)
         if not self.offset >= 0:
             raise SettingsError(f"fusion.offset must be 0 or more; got {self.offset}")
         for name in ("first", "width"):

@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.histories import Histories, anonymous
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.features.threads import side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -56,6 +57,7 @@ class GraphFilter:
     _to: Floats = field(init=False, repr=False)  # (items, factors) ideal Di^1/2 V, sharpened
 
     def __post_init__(self) -> None:
+        check_at_most(self, factors=4_096, steps=100, ideal=1e3, sharpening=1e3)
         for name in ("factors", "steps"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")

@@ -19,8 +19,8 @@ class IndexSettings(Settings):
     recall: float = Field(default=0.97, gt=0, le=1)
     """Of the exact answer, on a sample; an index that finds less is made to look further."""
     exact_below: int = Field(default=200_000, ge=0)
-    sample: int = Field(default=200, ge=1)
+    sample: int = Field(default=200, ge=1, le=1_000_000)
     """Held vectors that recall is measured with."""
-    depth: int = Field(default=100, ge=1)
+    depth: int = Field(default=100, ge=1, le=100_000)
     """Length of the lists that recall is measured on."""
     seed: int = Field(default=0, ge=0, lt=2**31)

@@ -13,6 +13,7 @@ from recsys.features.arrays import PAD, Array, Floats
 from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval.item_to_item import SumsOfLinks
 from recsys.retrieval.links import Links
@@ -48,6 +49,7 @@ class ItemKnn(SumsOfLinks):
     _links: Links | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, shrinkage=1e9, neighbours=100_000)
         if self.similarity not in ("cosine", "bm25"):
             raise SettingsError(f"similarity must be cosine or bm25; got {self.similarity!r}")
         if self.of not in ("history", "offered"):

@@ -12,6 +12,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, MissingDependency, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.folding import DIVERGED, FactorSpace, happened
@@ -40,6 +41,15 @@ class LightFm:
     _space: FactorSpace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(
+            self,
+            factors=4_096,
+            learning_rate=10,
+            regularization=1e3,
+            epochs=10_000,
+            most_tries=1_000,
+            least_items=10_000,
+        )
         for name in ("factors", "learning_rate", "epochs", "most_tries", "least_items"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")

@@ -11,6 +11,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.boards import (
     Board,
@@ -42,6 +43,7 @@ class Popular:
     _board: Board = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, half_life=1e6, prior=1e9)
         if not self.half_life > 0:
             raise SettingsError(f"half_life must be above 0 days; got {self.half_life}")
         check_segments(self.by, self.prior)

@@ -14,6 +14,7 @@ from recsys.features.device import check, pick
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import cosines, dots, inverse_lengths
@@ -31,12 +32,11 @@ _FEW = 300_000  # events of a small log, which has time for two networks and to 
 _OFTEN = 50  # events per item, from which vectors are less in danger of learning events by heart
 _SLOWER = 0.3  # the rate of more epochs of a log that is not small, as a share of the rate
 _MOST = {"id_dropout": 0.9, "dropout": 0.9, "weight_decay": 10.0, "rate": 1.0}
-
-
-_COUNTS = (
-    "width", "layers", "heads", "members", "history", "dimensions", "epochs", "more_epochs",
-    "most_events", "batch", "negatives",
-)  # fmt: skip
+_MOST_COUNTS = {
+    "width": 2_048, "layers": 32, "heads": 64, "members": 16, "history": 10_000,
+    "dimensions": 65_536, "epochs": 1_000, "more_epochs": 1_000, "most_events": 1 << 40,
+    "batch": 1_000_000, "negatives": 1_000_000,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ class Sequence:
     _trained: "tuple[Trained, ...]" = field(default=(), init=False, repr=False)  # not saved
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
+        check_at_most(self, **_MOST_COUNTS)
+        for name in _MOST_COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{name} must be at least 1; got {value}")

@@ -15,6 +15,7 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.labels import labels_of
+from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval import contributions
 from recsys.retrieval.item_to_item import SumsOfLinks
@@ -46,6 +47,7 @@ class Tagged(SumsOfLinks):
     _links: Links | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_at_most(self, last=10_000, common=1_000_000, neighbours=100_000, popularity=100)
         for name in ("last", "common", "neighbours"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")

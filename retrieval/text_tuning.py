@@ -11,6 +11,7 @@ import polars as pl
 from recsys.features.arrays import Array, Floats, Rows
 from recsys.features.errors import MissingDependency, SettingsError, TrainingError
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.features.text import TextEncoder, pooled
 from recsys.features.text_adapters import Adapters
 from recsys.retrieval.text_pairs import TextPairs
@@ -43,6 +44,16 @@ class TextTuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_at_most(
+            self,
+            pairs=10_000_000,
+            batch=65_536,
+            rank=1_024,
+            hard=1_000,
+            near=10_000,
+            window=1_000,
+            max_tokens=512,
+        )
         for name in ("pairs", "rank", "near", "window"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1; got {getattr(self, name)}")

@@ -12,6 +12,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.boards import (
     Board,
@@ -48,6 +49,7 @@ class Trending:
     _rises: Floats = field(init=False, repr=False)  # (items,) 0 for what does not rise
 
     def __post_init__(self) -> None:
+        check_at_most(self, recent=1e6, long_run=1e6, smoothing=1e9, prior=1e9)
         check_segments(self.by, self.prior)
         for name in ("recent", "smoothing"):
             if not getattr(self, name) > 0:

@@ -221,7 +221,10 @@ def test_the_benchmarks_differ_in_their_data_only() -> None:
         ({"als": {"factors": "many"}}, r"setting 'sources.als.factors': .* got 'many'"),
         ({"als": {"factors": 2.5}}, r"setting 'sources.als.factors': .* got 2.5"),
         ({"content": {"index": None}}, "'sources.content.index' is None, and depth 64 needs one"),
-        ({"als": {"depth": -1}}, "setting 'sources.als.depth' must be 0 or more, or auto; got -1"),
+        (
+            {"als": {"depth": -1}},
+            "depth' must be between 0 and 100,000, or auto; got -1",
+        ),
         ({"als": {"depth": "all"}}, "setting 'sources.als.depth' must be"),
         ({"als": {"depth": True}}, "setting 'sources.als.depth' must be"),
         (
