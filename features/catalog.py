@@ -140,8 +140,8 @@ class Catalog:
         cannot be said is left out. Raises DataError where it cannot be read or names no column.
         """
         ids = self.items.ids.alias(self.columns.item)
-        frame = self.frame if self.frame.width else pl.DataFrame()
-        return frozen(mask_of(frame.with_columns(ids), predicate))
+        frame = self.frame.with_columns(ids) if self.frame.width else ids.to_frame()
+        return frozen(mask_of(frame, predicate))
 
     @_once
     def variants(self) -> Rows | None:
@@ -246,7 +246,7 @@ def read_catalog(
 
 
 def _tests(rows: pl.LazyFrame, columns: CatalogColumns) -> Mapping[str, pl.Expr]:
-    condition = left_out(columns)
+    condition = left_out(columns, rows)
     first = {} if condition is None else {LEFT_OUT: condition}
     kind = rows.collect_schema()[columns.item]
     return {**first, "null item id": is_missing(columns.item, kind)}

@@ -1,15 +1,31 @@
-"""Conditions on the items of a catalogue, as polars expressions or as SQL."""
+"""Conditions on the rows of a table, as polars expressions or as SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from recsys.features.arrays import Mask
 from recsys.features.errors import DataError
+from recsys.features.sql_functions import FUNCTIONS, OPERATORS
+from recsys.features.sql_parser import Condition, Step, parse_condition
+from recsys.features.sql_terms import FLAG, Term, column_term, constant_term
+from recsys.features.sql_types import among, cast
 
 Predicate = pl.Expr | str
 """Such as `pl.col("price") < 20`, or "price < 20 AND category = 'toys'"."""
+
+MAX_SIZE = 20_000
+"""Nodes of the expression that a condition becomes."""
+MAX_JOINED = 64
+"""Texts that a condition may join: each row's text grows by all of them."""
+_JOINING = ("||", "CONCAT", "CONCAT_WS")
+_AT_ONCE = 65_536  # rows that a condition in SQL is asked of at once, so that memory is bounded
+_SHOWN = 200  # characters of a condition that a message shows
+
+_BROKEN = (PolarsError, PanicException, TypeError, ValueError, OverflowError)
+"""What polars raises of an expression that does not work."""
 
 
 def mask_of(frame: pl.DataFrame, predicate: Predicate) -> Mask:
@@ -17,43 +33,97 @@ def mask_of(frame: pl.DataFrame, predicate: Predicate) -> Mask:
 
     Raises DataError where it cannot be read, names an unknown column or is not a yes or no.
     """
-    condition = _read(predicate)
-    _check_columns(condition.meta.root_names(), frame.columns)
+    if isinstance(predicate, pl.Expr):
+        condition, most = predicate, max(frame.height, 1)
+        _check_columns(_root_names(predicate), frame.columns)
+    elif isinstance(predicate, str):
+        condition, most = _read(predicate, frame.schema), _AT_ONCE
+    else:
+        raise DataError(
+            f"a condition is a polars expression or SQL; got {type(predicate).__name__}"
+        )
+    if frame.height <= most:
+        return _answered(frame, condition, predicate)
+    parts = [_answered(part, condition, predicate) for part in frame.iter_slices(most)]
+    return np.concatenate(parts)
+
+
+def expression_of(condition: Condition, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+    """A condition as a polars expression over columns of such types.
+
+    Raises DataError where a column is not among them, where what is compared is not alike, and
+    where the whole is not a yes or no.
+    """
+    terms: list[Term] = []
+    joined = 0
+    for step in condition.steps:
+        joined += step.takes if step.name in _JOINING else 0
+        if joined > MAX_JOINED:
+            raise DataError(f"it joins more than {MAX_JOINED} texts")
+        taken = [terms.pop() for _ in range(step.takes)][::-1]
+        terms.append(_term(step, taken, schema))
+        if terms[-1].size > MAX_SIZE:
+            raise DataError(f"it grows to more than {MAX_SIZE:,} operations")
+    answer = terms.pop()
+    if answer.kind != FLAG:
+        raise DataError(f"it must be true or false; it is {answer.kind}")
+    return answer.expression
+
+
+def _term(step: Step, taken: list[Term], schema: Mapping[str, pl.DataType]) -> Term:
+    if step.name == "column":
+        _check_columns([step.value], schema)
+        return column_term(step.value, schema[step.value])
+    if step.name == "constant":
+        return constant_term(step.value)
+    if step.name == "IN":
+        return among(taken[0], step.value)
+    if step.name in ("CAST", "TRY_CAST"):
+        return cast(taken[0], step.value, strict=step.name == "CAST")
+    make = OPERATORS.get(step.name) or FUNCTIONS[step.name].make
+    return make(*taken)
+
+
+def _read(text: str, schema: pl.Schema) -> pl.Expr:
+    try:
+        condition = parse_condition(text)
+    except DataError as error:
+        raise DataError(f"the condition {shown(text)} cannot be read as SQL: {error}") from None
+    _check_columns(condition.columns, schema)
+    try:
+        return expression_of(condition, schema)
+    except _BROKEN as error:
+        raise DataError(f"the condition {shown(text)} fails: {_first_line(error)}") from None
+
+
+def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> Mask:
     try:
         answer = frame.lazy().select(condition.alias("held")).collect().to_series()
-    except PolarsError as error:
-        raise DataError(f"the condition {_shown(predicate)} fails: {_first_line(error)}") from None
+    except _BROKEN as error:
+        raise DataError(f"the condition {shown(predicate)} fails: {_first_line(error)}") from None
     if answer.dtype != pl.Boolean:
         raise DataError(
-            f"the condition {_shown(predicate)} must be true or false; it is {answer.dtype}"
+            f"the condition {shown(predicate)} must be true or false; it is {answer.dtype}"
         )
     if len(answer) == 1:  # a constant, such as "1 = 1", speaks of every row
         answer = pl.repeat(answer[0], frame.height, dtype=pl.Boolean, eager=True)
     if len(answer) != frame.height:
         raise DataError(
-            f"the condition {_shown(predicate)} must say one thing of each item; "
+            f"the condition {shown(predicate)} must say one thing of each item; "
             f"it says {len(answer)} of {frame.height}"
         )
     held: Mask = answer.fill_null(False).to_numpy().copy()
     return held
 
 
-def _read(predicate: Predicate) -> pl.Expr:
-    if isinstance(predicate, pl.Expr):
-        return predicate
-    if not isinstance(predicate, str):
-        raise DataError(
-            f"a condition is a polars expression or SQL; got {type(predicate).__name__}"
-        )
+def _root_names(predicate: pl.Expr) -> list[str]:
     try:
-        return pl.sql_expr(predicate)
-    except PolarsError as error:
-        raise DataError(
-            f"the condition {predicate!r} cannot be read as SQL: {_first_line(error)}"
-        ) from None
+        return predicate.meta.root_names()
+    except _BROKEN as error:
+        raise DataError(f"the condition {shown(predicate)} fails: {_first_line(error)}") from None
 
 
-def _check_columns(named: Sequence[str], known: Sequence[str]) -> None:
+def _check_columns(named: Iterable[str], known: Iterable[str]) -> None:
     for name in named:
         if name not in known:
             raise DataError(
@@ -62,9 +132,13 @@ def _check_columns(named: Sequence[str], known: Sequence[str]) -> None:
             )
 
 
-def _shown(predicate: Predicate) -> str:
-    return repr(predicate) if isinstance(predicate, str) else str(predicate)
+def shown(predicate: Predicate) -> str:
+    """A condition as messages show it."""
+    text = predicate if isinstance(predicate, str) else str(predicate)
+    short = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."
+    return repr(short) if isinstance(predicate, str) else short
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _first_line(error: BaseException) -> str:
+    """What went wrong, without the values that it went wrong with."""
+    return str(error).partition("\n")[0].partition(" values: ")[0]

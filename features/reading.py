@@ -82,7 +82,7 @@ def _how_to_read(
 ) -> _Reading:
     values: dict[str, pl.Expr] = {}
     tests: dict[str, pl.Expr] = {}
-    condition = left_out(columns)
+    condition = left_out(columns, rows)
     if condition is not None:
         values["left_out"], tests[LEFT_OUT] = condition, pl.col("left_out")
     for noun, name in (("user", columns.user), ("item", columns.item)):

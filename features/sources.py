@@ -12,6 +12,8 @@ import polars as pl
 
 from recsys.features.columns import Table
 from recsys.features.errors import DataError
+from recsys.features.predicate import expression_of, shown
+from recsys.features.sql_parser import Condition, parse_condition
 
 Source = Any
 """A polars, pandas, pyarrow or duckdb table, or paths and globs of files, or None."""
@@ -59,10 +61,19 @@ def collected(rows: pl.LazyFrame, table: Table) -> pl.DataFrame:
         return rows.collect(engine="streaming")
 
 
-def left_out(table: Table) -> pl.Expr | None:
-    """True for the rows that `table.where` leaves out; None where it says nothing."""
+def left_out(table: Table, rows: pl.LazyFrame) -> pl.Expr | None:
+    """True for the rows that `table.where` leaves out; None where it says nothing.
+
+    Raises DataError where it is no condition on the columns of these rows.
+    """
     condition = _condition(table)
-    return None if condition is None else ~condition.fill_null(False)
+    if condition is None:
+        return None
+    try:
+        held = expression_of(condition, rows.collect_schema())
+    except DataError as error:
+        raise DataError(f"where = {shown(str(table.where))} of the {table.noun}: {error}") from None
+    return ~held.fill_null(False)
 
 
 @contextmanager
@@ -70,23 +81,25 @@ def _readable(what: str) -> Iterator[None]:
     """Turn the errors of reading into a DataError that says what cannot be read."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{what} cannot be read: {error}") from error
 
 
-def _condition(table: Table) -> pl.Expr | None:
+def _condition(table: Table) -> Condition | None:
     if table.where is None:
         return None
     try:
-        return pl.sql_expr(table.where)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"where = {table.where!r} is not a condition in SQL: {error}") from None
+        return parse_condition(table.where)
+    except DataError as error:
+        raise DataError(
+            f"where = {shown(table.where)} is not a condition in SQL: {error}"
+        ) from None
 
 
 def _needed(table: Table) -> list[str]:
     """The columns that are mapped, and those that `where` reads."""
     condition = _condition(table)
-    read = [] if condition is None else condition.meta.root_names()
+    read = () if condition is None else condition.columns
     return list(dict.fromkeys([*table.mapped, *read]))
 
 
@@ -192,7 +205,7 @@ def _typed(rows: pl.LazyFrame, paths: Sequence[Path], table: Table) -> pl.LazyFr
     }
     condition = _condition(table)
     if condition is not None:
-        read = set(condition.meta.root_names()) - set(table.ids)
+        read = set(condition.columns) - set(table.ids)
         inferred = _csv(paths[:1], table, infer=True).collect_schema()
         types |= {name: _wide(inferred[name]) for name in read}
     return rows.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in types.items())

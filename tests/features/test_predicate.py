@@ -57,7 +57,7 @@ def test_new_items_of_the_log_are_left_out(catalog: Catalog) -> None:
             "the column 'prise', .* not declare; declared are item_id, kind, price, region, stock",
         ),
         ("price <", "'price <' cannot be read as SQL"),
-        ("price + 1", "must be true or false; it is Float"),
+        ("price + 1", "must be true or false; it is a number"),
         ("price < 'cheap'", "\"price < 'cheap'\" fails: "),
         (pl.col("price").filter(pl.col("price") > 6) > 0, "one thing of each item; it says 2 of 4"),
         (7, "a polars expression or SQL; got int"),

@@ -204,7 +204,11 @@ def test_where_compares_numbers_of_a_csv_file(tmp_path):
     (tmp_path / "log.csv").write_text("user_id,item_id,price\na,1,10\nb,2,9\nc,3,\n")
     columns = LogColumns(where="price > 9.5 AND user_id NOT IN ('z')")
     rows = scan(tmp_path / "log.csv", columns)
-    assert rows.select(out=left_out(columns)).collect()["out"].to_list() == [False, True, True]
+    assert rows.select(out=left_out(columns, rows)).collect()["out"].to_list() == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_condition_that_is_no_sql_is_shown():

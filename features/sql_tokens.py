@@ -1,0 +1,65 @@
+"""The words of a condition in SQL, found without looking at what they say together."""
+
+import re
+from typing import NamedTuple
+
+from recsys.features.errors import DataError
+
+MAX_LENGTH = 1_000_000
+"""Characters that a condition may have; most of a long one is a list of ids."""
+
+
+class Token(NamedTuple):
+    """One word and where it stands."""
+
+    kind: str  # "word", "name", "text", "number", "sign" or "end"
+    text: str  # as it was written; of a name or a text what stands between its quotes
+    place: int  # of its first character, from 0
+
+    @property
+    def upper(self) -> str:
+        """Of a word what it is in capitals, and of a sign itself; "" of all else."""
+        return self.text.upper() if self.kind in ("word", "sign") else ""
+
+
+_PATTERN = re.compile(
+    r"""
+      (?P<space>(?:\s+|--[^\n]*|/\*.*?\*/)+)
+    | (?P<number>(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+    | (?P<word>[^\W\d]\w*)
+    | '(?P<text>(?:[^']|'')*)'
+    | "(?P<name>(?:[^"]|"")*)"
+    | `(?P<tick>[^`]*)`
+    | (?P<sign><=>|!~~\*|!~~|~~\*|!~\*|~~|~\*|!~|\^@|\|\||//|::|<=|>=|<>|!=|==
+        |[-+*/%=<>(),.\[\]~&|])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def tokens_of(text: str) -> list[Token]:
+    """The words of a condition, and an end; raises DataError where a character is none of SQL."""
+    if len(text) > MAX_LENGTH:
+        raise DataError(f"it has {len(text):,} characters, and at most {MAX_LENGTH:,} are read")
+    tokens, place = [], 0
+    while place < len(text):
+        found = _PATTERN.match(text, place)
+        if found is None:
+            raise DataError(_unreadable(text, place))
+        kind, written = str(found.lastgroup), found[str(found.lastgroup)]
+        if kind in ("text", "name"):
+            quote = "'" if kind == "text" else '"'
+            written = written.replace(quote * 2, quote)
+        if kind != "space":
+            tokens.append(Token("name" if kind == "tick" else kind, written, place))
+        place = found.end()
+    tokens.append(Token("end", "", len(text)))
+    return tokens
+
+
+def _unreadable(text: str, place: int) -> str:
+    if text[place] in "'\"`":
+        return f"the {text[place]} at character {place + 1} is never closed"
+    if text.startswith("/*", place):
+        return f"the comment at character {place + 1} is never closed"
+    return f"{text[place]!r} at character {place + 1} is no sign of a condition"
