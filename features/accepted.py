@@ -1,6 +1,6 @@
 """The accepted rows of a log: mapped to rows, sorted and without duplicates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,9 +13,11 @@ from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.columns import UNNAMED, EventType
 from recsys.features.interactions import Clock, Interactions
 from recsys.features.shown import Shown
+from recsys.features.ties import drawn, runs_of, several
 from recsys.features.vocabulary import Vocabulary
 
-_COMPARED = ("item", "event", "weight", "quantity", "position")
+_THEN = ("event", "weight", "quantity", "position")
+_COMPARED = ("rank", "item", *_THEN)
 
 NO_EVENT = "interaction"
 """What an event is called where no column says."""
@@ -38,8 +40,11 @@ def assemble(
     """Make a log of rows with valid columns `user`, `item` and, where they are mapped, `time`,
     `event` (a position in `events`), `weight`, `quantity` and `position`.
 
-    Of rows that are equal in all columns the first is taken. Events that do not occur stay in the
-    log's names only if the caller `declared` them. Impressions are counted and make no event.
+    Of a user's events at one time those with the lower `rank` come first, if there is such a
+    column, or those with the lower `row`; otherwise their order is drawn (see `ties.drawn`), and
+    that of `rows` changes nothing. Of rows that are equal in all columns the first is taken. Events
+    that do not occur stay in the log's names only if the caller `declared` them. Impressions are
+    counted and make no event.
     """
     impressions = _impressions(rows, events)
     if impressions.any():
@@ -49,21 +54,26 @@ def assemble(
     users = Vocabulary.of(user_ids, "user")
     known = Vocabulary.of(item_ids, "item") if items is None else items.extended(item_ids)
     user_rows, times = users.rows(user_ids)[user_places], _times(rows)
-    order = _order(user_rows, times, len(users))
-    order = order[~_repeated(rows, order, user_rows, times)]
+    item_rows = known.rows(item_ids)[item_places]
     names, codes = _event_codes(rows, events, declared)
+    worths, ranks = [events.get(name, UNNAMED).weight for name in names], _ranks(rows)
+    then = [np.array(worths)[codes], *(rows[c].to_numpy() for c in _THEN if c in rows.columns)]
+    order = _order(user_rows, times, len(users))
+    order = _settled(order, (users.ids, user_rows), (known.ids, item_rows), times, ranks, then)
+    order = order[~_repeated(rows, order, user_rows, times)]
     log = Interactions(
         users=users,
         items=known,
         user_rows=user_rows[order],
-        item_rows=known.rows(item_ids)[item_places[order]],
+        item_rows=item_rows[order],
         event_codes=codes[order],
         times=times[order],
         weights=weights_of(rows, names, codes, events)[order],
         events=names,
         clock=clock,
-        worths=tuple(events.get(name, UNNAMED).weight for name in names),
+        worths=tuple(worths),
         positions=_positions(rows)[order] if "position" in rows.columns else None,
+        ranks=None if ranks is None else ranks[order],
     )
     return Accepted(log, order)
 
@@ -115,11 +125,52 @@ def _times(rows: pl.DataFrame) -> Times:
     """(n,) the times; order numbers that are not whole become their dense ranks."""
     if "time" not in rows.columns:
         return np.zeros(len(rows), np.int64)
-    times = rows["time"]
-    if times.dtype.is_float():
-        whole = (times == times.floor()).all() and times.abs().max() < 2.0**53  # type: ignore[operator]
-        times = times if whole else times.rank("dense")
-    return times.cast(pl.Int64).to_numpy()
+    return _whole(rows["time"])
+
+
+def _ranks(rows: pl.DataFrame) -> Array | None:
+    """(n,) which of a user's events at one time come first; None where nothing says."""
+    for name in ("rank", "row"):
+        if name in rows.columns:
+            return _whole(rows[name])
+    return None
+
+
+def _whole(numbers: pl.Series) -> Array:
+    """Int64 that sort alike: numbers that are not whole become their dense ranks."""
+    if numbers.dtype.is_float():
+        whole = (numbers == numbers.floor()).all() and numbers.abs().max() < 2.0**53  # type: ignore[operator]
+        numbers = numbers if whole else numbers.rank("dense")
+    return numbers.cast(pl.Int64).to_numpy()
+
+
+def _settled(
+    order: Array,
+    users: tuple[pl.Series, Rows],
+    items: tuple[pl.Series, Rows],
+    times: Times,
+    ranks: Array | None,
+    then: Sequence[Array],
+) -> Array:
+    """The `order` by user and time with that of each user's events at one time settled.
+
+    `users` and `items` are ids and rows (n,); `then` (n,) sorts events of one item and rank.
+    """
+    user_rows, item_rows = users[1], items[1]
+    runs = runs_of(user_rows[order], times[order])
+    near = np.flatnonzero(several(runs))
+    if not len(near):
+        return order
+    own, runs = order[near], runs[near]
+    if ranks is not None:
+        by_rank = np.lexsort((ranks[own], runs))
+        own = own[by_rank]
+        runs = runs_of(runs, ranks[own])
+    by_user, by_item = (users[0], user_rows[own]), (items[0], item_rows[own])
+    place = drawn(runs, by_user, by_item, [column[own] for column in then])
+    settled = order.copy()
+    settled[near] = own[place]
+    return settled
 
 
 def _order(user_rows: Rows, times: Times, n_users: int) -> Array:

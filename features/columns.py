@@ -129,21 +129,18 @@ class LogColumns(Table):
     future_tolerance: float = Field(default=86_400.0, ge=0)
     """Seconds that an event may lie ahead of now. A day, as local times are read as UTC."""
     order: str | None = None
-    """A number that sorts a user's events where there is no time."""
+    """A number that sorts a user's events where there is no time; beside a time, those at one."""
+    ties: Literal["draw", "file"] = "draw"
+    """How a user's events are sorted where neither says: by lot, whatever the order of the rows, or
+    as the rows stand in a file that is known to be written in the order of what happened."""
+    max_events_per_user: int | None = Field(default=None, ge=1)
+    """Users with more events than this are left out, as robots are, and counted; None: nobody."""
     event: str | None = None
     weight: str | None = None
     quantity: str | None = None
     position: str | None = None
     """At which place of a list, from 1, the item stood when it was shown or chosen; null where that
     is unknown or there was no list."""
-
-    @model_validator(mode="after")
-    def _one_clock(self) -> Self:
-        if self.time is not None and self.order is not None:
-            raise ValueError(
-                f"time and order exclude one another; got time={self.time!r}, order={self.order!r}"
-            )
-        return self
 
     @property
     def ids(self) -> tuple[str, ...]:

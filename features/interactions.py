@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features import ragged
-from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows, Times
+from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows, Times
+from recsys.features.repeats import Repeats
 from recsys.features.shown import Shown
+from recsys.features.ties import runs_of
 from recsys.features.vocabulary import Vocabulary
 
 Clock = Literal["time", "order", "none"]
@@ -21,7 +23,7 @@ _SHOWN = "shown.npz"
 
 @dataclass(frozen=True)
 class Interactions:
-    """A log in rows, sorted by (user, time); events at one time stay as they came."""
+    """A log in rows, sorted by (user, time); at one time by rank, and where none says as drawn."""
 
     users: Vocabulary
     items: Vocabulary
@@ -35,6 +37,7 @@ class Interactions:
     worths: tuple[float, ...] = ()  # of `events`, each by itself; () where settings told none
     positions: NDArray[np.uint16] | None = None  # (n,) places in lists from 1, 0 where unknown
     shown: Shown | None = None  # impressions, where the log has any with a place
+    ranks: NDArray[np.int64] | None = None  # (n,) ascending at one time; None where nothing says
 
     def __len__(self) -> int:
         return len(self.item_rows)
@@ -43,6 +46,36 @@ class Interactions:
     def offsets(self) -> Offsets:
         """(users + 1,) where each user's events begin and end."""
         return ragged.offsets_of(np.bincount(self.user_rows, minlength=len(self.users)))
+
+    @cached_property
+    def tied(self) -> Mask:
+        """(n,) whether nothing says which came first: an event or one of the user with another
+        item, at the same time."""
+        runs = self._runs()
+        mixed = np.zeros(int(runs.max(initial=-1)) + 1, np.bool_)
+        other = (runs[1:] == runs[:-1]) & (self.item_rows[1:] != self.item_rows[:-1])
+        mixed[runs[1:][other]] = True
+        tied: Mask = mixed[runs]
+        return tied
+
+    def _runs(self) -> Array:
+        """(n,) the number of each event's run, in which nothing says what came first."""
+        ranks = () if self.ranks is None else (self.ranks,)
+        return runs_of(self.user_rows, self.times, *ranks)
+
+    def redrawn(self, seed: int) -> "Interactions":
+        """The same with another draw of what came first, where nothing says: of its items in a run,
+        whose events stay together.
+        """
+        tied = np.flatnonzero(self.tied)
+        if not len(tied):
+            return self
+        runs = self._runs()[tied]
+        groups = runs_of(runs, self.item_rows[tied])
+        lots = np.random.default_rng(seed).permutation(int(groups[-1]) + 1)[groups]
+        order = np.arange(len(self))
+        order[tied] = tied[np.lexsort((lots, runs))]
+        return self._taken(order)
 
     @cached_property
     def end(self) -> int:
@@ -59,20 +92,37 @@ class Interactions:
         """(items,) how many events each item has."""
         return np.bincount(self.item_rows, minlength=len(self.items))
 
+    @cached_property
+    def repeats(self) -> Repeats:
+        """What of the log a user did before, of the same kind and with the same item."""
+        kinds = len(self.events)
+        return Repeats.of(self.offsets, self.item_rows, self.event_codes, len(self.items), kinds)
+
+    @cached_property
+    def item_users(self) -> Array:
+        """(items,) how many different users have an event with each item."""
+        one_kind = np.zeros(len(self), np.uint8)
+        own = Repeats.of(self.offsets, self.item_rows, one_kind, len(self.items), 1)
+        return np.bincount(self.item_rows[own.earlier == PAD], minlength=len(self.items))
+
     def where(self, kept: Mask) -> "Interactions":
         """The events that `kept` (n,) marks; the vocabularies, and so all rows, stay.
 
         Of the impressions those stay that were over at the newest of these events.
         """
+        return replace(self._taken(kept), shown=self._shown_before(self.times[kept]))
+
+    def _taken(self, places: Array) -> "Interactions":
+        """The events at these places, or those that a mask marks."""
         return replace(
             self,
-            user_rows=self.user_rows[kept],
-            item_rows=self.item_rows[kept],
-            event_codes=self.event_codes[kept],
-            times=self.times[kept],
-            weights=self.weights[kept],
-            positions=None if self.positions is None else self.positions[kept],
-            shown=self._shown_before(self.times[kept]),
+            user_rows=self.user_rows[places],
+            item_rows=self.item_rows[places],
+            event_codes=self.event_codes[places],
+            times=self.times[places],
+            weights=self.weights[places],
+            positions=None if self.positions is None else self.positions[places],
+            ranks=None if self.ranks is None else self.ranks[places],
         )
 
     def _shown_before(self, times: Times) -> Shown | None:
@@ -121,7 +171,8 @@ class Interactions:
         folder.mkdir(parents=True, exist_ok=True)
         self.users.save(folder / "users.parquet")
         self.items.save(folder / "items.parquet")
-        positions: dict[str, Any] = {} if self.positions is None else {"positions": self.positions}
+        optional = {"positions": self.positions, "ranks": self.ranks}
+        more: dict[str, Any] = {name: own for name, own in optional.items() if own is not None}
         np.savez(
             folder / "events.npz",
             user_rows=self.user_rows,
@@ -129,7 +180,7 @@ class Interactions:
             event_codes=self.event_codes,
             times=self.times,
             weights=self.weights,
-            **positions,
+            **more,
         )
         if self.shown is not None:
             self.shown.save(folder / _SHOWN)

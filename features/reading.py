@@ -23,6 +23,7 @@ NO_PLACE = "position is no whole number from 1"
 _DEFAULT_COLUMNS = LogColumns()
 _MOST_EVENTS = 255  # codes of events are uint8
 _MOST_PLACES = 65_535  # places are uint16
+_HEAVY_SHARE, _HEAVY_TIMES = 0.05, 10  # of all events, and of the mean user's: then it is said
 _NAMED = 5  # how many unknown events a note names
 
 
@@ -52,17 +53,24 @@ def read_interactions(
     A weight is that of the event x the weight column x (1 + ln quantity). `items` is the
     vocabulary of the catalogue, which that of the log then extends. Impressions (see `EventType`)
     are counted by their position and are no events of the log. Without time and order all
-    times are 0 and a user's events keep their order. Rejected rows are written to `quarantine`.
-    In strict mode none may be rejected, except those that `columns.where` leaves out.
+    times are 0. The order of rows changes nothing, unless `columns.ties` says so. Rejected rows are
+    written to `quarantine`. In strict mode none may be rejected, except those that `columns.where`
+    leaves out.
     Raises DataError where columns are missing, ids are of mixed types or no row is left.
     """
     rows = scan(source, columns, data_dir)
     reading = _how_to_read(rows, columns, events, now or datetime.now(UTC))
     read = collected(_coded(rows, reading), columns)
+    tests = list(reading.tests)
+    if columns.max_events_per_user is not None:
+        tests.append(f"of a user with more than {columns.max_events_per_user:,} events")
+        read = _without_robots(read, columns.max_events_per_user, len(tests), events)
     passed = read.filter(pl.col("reason") == 0)
+    if columns.ties == "file":
+        passed = passed.with_row_index("row")
     declared = dict(events) != dict(DEFAULT_EVENTS)
     log, source_rows = assemble(passed, reading.clock, events, items, declared)
-    rejections = Rejections.of(read["reason"], source_rows, reading.tests, DUPLICATE, rows)
+    rejections = Rejections.of(read["reason"], source_rows, tests, DUPLICATE, rows)
     rejections = rejections.noting(*_notes(log, rejections, reading, columns, events))
     if quarantine is not None:
         rejections.write(quarantine)
@@ -115,11 +123,11 @@ def _read_clock(
 ) -> tuple[Clock, str]:
     """Add how times are read; the kind of clock, and what to say of it."""
     if columns.order is not None:
-        values["time"] = parse_order(rows, columns.order)
-        tests["order is not a number"] = pl.col("time").is_null()
-        return "order", ""
+        name = "time" if columns.time is None else "rank"
+        values[name] = parse_order(rows, columns.order)
+        tests["order is not a number"] = pl.col(name).is_null()
     if columns.time is None:
-        return "none", ""
+        return "none" if columns.order is None else "order", ""
     moments = parse_times(rows, columns.time, columns.time_format)
     utc = now if now.tzinfo else now.replace(tzinfo=UTC)
     latest = int((utc.timestamp() + columns.future_tolerance) * 1e6)
@@ -158,8 +166,32 @@ def _coded(rows: pl.LazyFrame, reading: _Reading) -> pl.LazyFrame:
         else pl.col(noun)
         for noun in ("user", "item")
     ]
-    others = [pl.col(n) for n in ("time", "event", "weight", "quantity", "position") if n in kinds]
+    names = ("time", "rank", "event", "weight", "quantity", "position")
+    others = [pl.col(name) for name in names if name in kinds]
     return values.select(*ids, *others, reason_code(reading.tests).alias("reason"))
+
+
+def _without_robots(
+    read: pl.DataFrame, most: int, code: int, events: Mapping[str, EventType]
+) -> pl.DataFrame:
+    """The rows with the reason `code` for those of users who have more than `most` events."""
+    passed = pl.col("reason") == 0
+    shown = [place for place, event in enumerate(events.values()) if event.impression]
+    event = ~pl.col("event").is_in(shown) if "event" in read.columns else pl.lit(True)
+    many = (passed & event).sum().over("user") > most
+    reason = pl.when(passed & many).then(pl.lit(code, pl.UInt8)).otherwise(pl.col("reason"))
+    return read.with_columns(reason=reason)
+
+
+def _heaviest(log: Interactions) -> Iterator[str]:
+    """A note where one user has a large part of the log."""
+    most, user = int(log.counts.max()), int(log.counts.argmax())
+    typical = len(log) / len(log.active_users())
+    if most > _HEAVY_SHARE * len(log) and most > _HEAVY_TIMES * typical:
+        yield (
+            f"the user {log.users.ids[user]!r} has {most / len(log):.0%} of all events, {most:,}: "
+            "what is repeated counts once, and max_events_per_user leaves such users out"
+        )
 
 
 def _notes(
@@ -172,6 +204,8 @@ def _notes(
     if log.clock == "time" and len(log):
         first, last = (datetime.fromtimestamp(t / 1e6, UTC) for t in _ends(log.times))
         yield f"time: {reading.said}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+    if len(log):
+        yield from _heaviest(log)
     if impressions := rejections.kept - len(log):
         placed = 0 if log.shown is None else len(log.shown)
         yield f"{impressions:,} impressions are no events; {placed:,} of them have a position"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.features.arrays import DAY
+from recsys.features.arrays import DAY, PAD
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Clock, Interactions
 from recsys.settings import AUTO, EngineSettings, source_tables
@@ -22,6 +22,7 @@ amazon-beauty (.449 with 392 at 200 and 64)."""
 _ENCODER = "sequence"  # its kind
 _LEAST_REPEATS = 0.05  # of the events that could repeat an item, before repeats are foretold
 _LEAST_SHARED = 0.2  # of the events that stand at one moment with another, before baskets count
+_MOST_OF_A_USER = 200  # events that count of one user, or a robot would bring what the rest cannot
 _LEAST_EVENTS = 100_000  # of an order, before a network adds to two stages: none on ml-100k
 _LEAST_FOR_EASE = 150_000  # the same of EASE: it takes from ml-100k and adds to amazon-beauty
 _LEAST_DAYS = 14  # of a log, before lately differs from ever
@@ -32,13 +33,13 @@ class Traits:
     """What the data has to learn from."""
 
     items: int  # with events
-    events: int
+    events: int  # that repeat no other, at most 200 of a user
     clock: Clock
     days: float  # from the first event to the last, 0 without a clock
     text: bool  # does the catalogue have text, or vectors of text
     labels: bool  # does the catalogue have tags or categories
-    repeats: float  # share of the events whose item the user had before
-    shared: float  # share of the events at one moment with another of the user, 0 without a clock
+    repeats: float  # share of a user's events whose item the user had before, the mean of users
+    shared: float  # share of them at one moment with another, 0 without a clock
     offered_again: bool  # is there an event after which an item may be offered again
 
     @classmethod
@@ -47,7 +48,7 @@ class Traits:
         events = [settings.events.get(name) for name in log.events]
         return cls(
             items=int((log.item_counts > 0).sum()),
-            events=len(log),
+            events=_events(log),
             clock=log.clock,
             days=float(np.ptp(log.times)) / DAY if clocked else 0.0,
             text=catalog.has_text or "text" in catalog.vectors,
@@ -81,7 +82,7 @@ def _labelled(traits: Traits) -> Verdict:
 def _repeated(traits: Traits) -> Verdict:
     if not traits.offered_again:
         return False, "no event lets its item be offered again"
-    said = f"{traits.repeats:.0%} of the events repeat an item"
+    said = f"{traits.repeats:.0%} of a user's events repeat an item"
     return traits.repeats >= _LEAST_REPEATS, said
 
 
@@ -90,7 +91,7 @@ def _trends(traits: Traits) -> Verdict:
 
 
 def _baskets(traits: Traits) -> Verdict:
-    said = f"{traits.shared:.0%} of the events stand at one moment with others"
+    said = f"{traits.shared:.0%} of a user's events stand at one moment with others"
     return traits.shared >= _LEAST_SHARED, said
 
 
@@ -98,7 +99,7 @@ def _long_sequences(traits: Traits, least: int = _LEAST_EVENTS) -> Verdict:
     ordered, why = _ordered(traits)
     if not ordered:
         return ordered, why
-    return traits.events >= least, f"the log has {traits.events:,} events in an order"
+    return traits.events >= least, f"the log has {traits.events:,} different events in an order"
 
 
 def _unordered_or_long(traits: Traits) -> Verdict:
@@ -179,16 +180,31 @@ def _notes(
     return lines
 
 
+def _events(log: Interactions) -> int:
+    """How many events tell something: those that repeat no other, at most so many of a user."""
+    first = log.repeats.earlier == PAD
+    of_users = np.bincount(log.user_rows[first], minlength=len(log.users))
+    return int(np.minimum(of_users, _MOST_OF_A_USER).sum())
+
+
 def _repeats(log: Interactions) -> float:
-    """The share of the events after a user's first whose item this user had before."""
+    """The share of a user's events after the first whose item this user had before.
+
+    It is the mean over users who have two events or more: each of them counts once.
+    """
     pairs = log.user_rows.astype(np.int64) * len(log.items) + log.item_rows
-    able = len(log) - len(log.active_users())
-    return (len(log) - len(np.unique(pairs))) / able if able else 0.0
+    distinct = np.bincount(np.unique(pairs) // len(log.items), minlength=len(log.users))
+    able = log.counts > 1
+    repeated = (log.counts - distinct)[able] / (log.counts[able] - 1)
+    return float(repeated.mean()) if able.any() else 0.0
 
 
 def _shared(log: Interactions) -> float:
+    """The share of a user's events at one moment with another, the mean over users."""
     same = (np.diff(log.user_rows) == 0) & (np.diff(log.times) == 0)
     together = np.zeros(len(log), bool)
     together[:-1] |= same
     together[1:] |= same
-    return float(together.mean())
+    of_users = np.bincount(log.user_rows, together, minlength=len(log.users))
+    active = log.active_users()
+    return float((of_users[active] / log.counts[active]).mean())

@@ -67,11 +67,40 @@ def read_test(settings: EngineSettings, data_dir: Path | None = None) -> Interac
 def _last_item(
     log: Interactions, settings: EvaluationSettings, targets: Mask | None, _: Interactions | None
 ) -> Iterator[Window]:
+    log = log.redrawn(settings.seed)
     past, last = log.split_last(1)
     alone = int((log.counts == 1).sum())  # users whose only event stays in the past
     found = moment(past, last, targets=targets)
     found = replace(found, left_out=found.left_out + alone)
-    yield Window(found, log.events, {}, without_target=_without_target(last, targets))
+    tied = _tied_share(log, targets)
+    yield Window(
+        moment=found,
+        events=log.events,
+        about={"tied_share": tied},
+        without_target=_without_target(last, targets),
+        notes=_drawn_last(tied, log, settings.seed),
+    )
+
+
+def _tied_share(log: Interactions, targets: Mask | None) -> float:
+    """The share of users' last events, targets alone, that nothing but a draw made the last."""
+    last = log.offsets[1:][log.counts > 1] - 1
+    if targets is not None:
+        last = last[targets[log.event_codes[last]]]
+    return float(log.tied[last].mean()) if len(last) else 0.0
+
+
+def _drawn_last(tied: float, log: Interactions, seed: int) -> tuple[str, ...]:
+    """A note where the last event of some users was drawn."""
+    if not tied:
+        return ()
+    drawn = f"which of them is held out is drawn by evaluation.seed = {seed}"
+    if log.clock == "none":
+        return (f"the log has no order of events: {drawn}; map interactions.time or order",)
+    return (
+        f"{tied:.1%} of the held-out events have the very time of another item of their user: "
+        f"{drawn}; give a finer time, or map interactions.order beside it",
+    )
 
 
 def _time(
@@ -237,6 +266,7 @@ def _in_rows_of(
         times=test.times[kept],
         weights=test.weights[kept],
         positions=None if test.positions is None else test.positions[kept],
+        ranks=None if test.ranks is None else test.ranks[kept],
         shown=None,
     )
     strangers = len(np.unique(test.user_rows[stranger])), _pairs(test, stranger)

@@ -104,7 +104,6 @@ def test_mapped_names_each_column_once():
 @pytest.mark.parametrize(
     ("call", "values", "rule"),
     [
-        (LogColumns, {"time": "t", "order": "o"}, "time and order exclude one another"),
         (LogColumns, {"future_tolerance": -1}, "greater than or equal to 0"),
         (Table, {"names": ["a"]}, "set header = false"),
         (Table, {"separator": "::"}, "at most 1 character"),

@@ -58,10 +58,23 @@ def test_what_a_source_cannot_go_by_turns_it_off(
 def test_traits_of_a_log() -> None:
     log = log_of([0, 1, 0, 1], [2, 3], items=5, times=[0, 1, 2, 3, 7, 7], clock="time")
     traits = Traits.of(log, Catalog.empty(log.items), SETTINGS)
-    assert (traits.items, traits.events, traits.clock, traits.text) == (4, 6, "time", False)
-    assert traits.repeats == 2 / 4  # of the events that are not a user's first
-    assert traits.shared == 2 / 6
+    assert (traits.items, traits.events, traits.clock, traits.text) == (4, 4, "time", False)
+    assert traits.repeats == (2 / 3 + 0) / 2  # of the events that are not a user's first
+    assert traits.shared == (0 + 2 / 2) / 2
     assert traits.offered_again  # log_of makes views
+
+
+def test_a_robot_weighs_no_more_than_a_customer() -> None:
+    """A thousand reloads, or a walk through the whole catalogue, open no gate."""
+    customers = [[n % 7, 7 + n % 5] for n in range(100)]
+    reloads, walk = [0] * 100_000, list(range(12, 10_012))
+    plain, odd = (log_of(*each, items=10_012) for each in (customers, [*customers, reloads, walk]))
+    few, many = (Traits.of(log, Catalog.empty(log.items), SETTINGS) for log in (plain, odd))
+    assert few.events == 200
+    assert many.events == 200 + 1 + 200
+    assert few.repeats == 0
+    assert many.repeats == 1 / 102
+    assert many.shared == 0
 
 
 def test_traits_of_a_log_that_is_empty() -> None:
@@ -81,8 +94,8 @@ def test_an_order_brings_the_sources_of_sequences_and_its_absence_takes_them() -
 @pytest.mark.parametrize(
     ("clock", "events", "verdict"),
     [
-        ("order", 200_000, (True, "the log has 200,000 events in an order")),
-        ("time", 20_000, (False, "the log has 20,000 events in an order")),
+        ("order", 200_000, (True, "the log has 200,000 different events in an order")),
+        ("time", 20_000, (False, "the log has 20,000 different events in an order")),
         ("none", 200_000, (False, "the log has no order")),
     ],
 )
@@ -95,7 +108,7 @@ def test_a_network_reads_sequences_where_there_are_many(
 def test_without_an_order_few_events_are_enough_to_regress_items_on_one_another() -> None:
     few = replace(ALL, events=149_999)
     assert RULES["ease"](replace(few, clock="none")) == (True, "the log has no order")
-    assert RULES["ease"](few) == (False, "the log has 149,999 events in an order")
+    assert RULES["ease"](few) == (False, "the log has 149,999 different events in an order")
     assert RULES["ease"](replace(ALL, events=150_000))[0]
 
 

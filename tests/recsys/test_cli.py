@@ -290,7 +290,6 @@ def test_evaluate_of_several_seeds_shows_means(run: Any, shop_folder: Path, tmp_
         (["--protocol", "last-item", "--date", "2010-11-01"], "does not use evaluation.date"),
         (["--seed", "-1"], "setting 'seed'"),
         (["--share", "2"], "setting 'evaluation.share'"),
-        (["--order", "a", "--time", "b"], "time and order exclude one another"),
         (["--json", "/nowhere/at/all.json"], "no file can be written there"),
     ],
 )

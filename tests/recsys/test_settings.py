@@ -164,7 +164,6 @@ def test_seed_and_device_reach_every_part_that_has_none_of_its_own() -> None:
         ("[fusion]\nwidht = 4", r"unknown setting 'fusion.widht'; did you mean 'width'\?"),
         ("[text]\ntuning = {pars = 9}", r"'text.tuning.pars'; did you mean 'pairs'\?"),
         ("[text]\nmodle = 'x'", r"unknown setting 'text.modle'; did you mean 'model'\?"),
-        ("[interactions]\ntime = 't'\norder = 'o'", "time and order exclude one another"),
         ("seed =", "cannot be read as TOML"),
     ],
 )

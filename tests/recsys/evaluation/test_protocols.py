@@ -73,6 +73,51 @@ def test_last_items_are_held_out() -> None:
     assert window.moment.left_out == 1  # dan, whose only item stays in the past
 
 
+def test_where_nothing_says_what_came_last_it_is_drawn_and_said() -> None:
+    rows = [(f"u{n:03}", item, 1) for n in range(400) for item in "abcd"]
+    rows += [(f"u{n:03}", "e", 2) for n in range(100)]  # the only item of its day
+    one, other = (dated_rows(each) for each in (rows, sorted(rows, key=lambda row: row[1])))
+    (window,), (mixed,) = cut(one), cut(other)
+    assert chosen(window) == chosen(mixed)
+    assert window.about == {"tied_share": 0.75}
+    (note,) = window.notes
+    assert "75.0% of the held-out events have the very time of another item of their user" in note
+    assert "drawn by evaluation.seed = 0; give a finer time, or map interactions.order" in note
+    held = list(chosen(window).values())
+    assert held.count("e") == 100
+    assert all(50 < held.count(item) < 100 for item in "abcd")  # 75, by lot
+    (redrawn,) = cut(one, seed=1)
+    assert chosen(redrawn) != chosen(window)
+    (untied,) = cut(log_of(WORDS))
+    assert untied.about == {"tied_share": 0.0}
+    assert untied.notes == ()
+
+
+def test_of_the_tied_those_alone_are_counted_that_are_targets() -> None:
+    log = acts(
+        ("ann", "a", "view", 1), ("ann", "b", "view", 1),
+        ("bob", "a", "view", 1), ("bob", "c", "purchase", 2),
+    )  # fmt: skip
+    (window,) = cut(log, targets=("purchase",))
+    assert window.about == {"tied_share": 0.0}
+
+
+def test_a_log_without_order_says_that_the_last_is_drawn() -> None:
+    rows = [(f"u{n:03}", item, 1) for n in range(40) for item in "abcd"]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "day"], orient="row")
+    (window,) = cut(read_interactions(frame)[0])
+    assert "the log has no order of events: which of them is held out is drawn" in window.notes[0]
+    assert window.about == {"tied_share": 1.0}
+
+
+def dated_rows(rows: list[tuple[str, str, int]]) -> Interactions:
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "day"], orient="row")
+    frame = frame.with_columns(at=pl.datetime(2024, 1, "day"))
+    return read_interactions(
+        frame, EngineSettings.parse({"interactions": {"time": "at"}}).interactions
+    )[0]
+
+
 DAYS = {
     "ann": [("a", 1), ("b", 5), ("c", 9), ("d", 13)],
     "bob": [("b", 2), ("c", 6), ("d", 10), ("a", 14)],
