@@ -18,6 +18,9 @@ Offsets = NDArray[np.int64]
 Times = NDArray[np.int64]
 """Microseconds since 1970 (UTC) where the log has a clock, else an order number."""
 
+MOST_TIME = 1 << 62
+"""Such times lie between this and its negative, so that the difference of two is an int64."""
+
 DAY = 86_400_000_000
 MINUTE = 60_000_000
 """A day and a minute in the microseconds of such times."""

@@ -4,21 +4,26 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import FiniteFloat, model_validator
 
-from recsys.features import ragged
-from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows, Times
+from recsys.features import npz, ragged
+from recsys.features.arrays import MOST_TIME, PAD, Array, Floats, Mask, Offsets, Rows, Times
+from recsys.features.errors import ArtifactError
 from recsys.features.repeats import Repeats
+from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats, rows
 from recsys.features.shown import Shown
+from recsys.features.stored import Stored, exists, read_json
 from recsys.features.ties import runs_of
 from recsys.features.vocabulary import Vocabulary
 
 Clock = Literal["time", "order", "none"]
 
 _SHOWN = "shown.npz"
+_MOST_EVENTS = 256  # that a code of one byte tells apart
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ class Interactions:
         self.items.save(folder / "items.parquet")
         optional = {"positions": self.positions, "ranks": self.ranks}
         more: dict[str, Any] = {name: own for name, own in optional.items() if own is not None}
-        np.savez(
+        npz.write(
             folder / "events.npz",
             user_rows=self.user_rows,
             item_rows=self.item_rows,
@@ -188,16 +193,58 @@ class Interactions:
         (folder / "log.json").write_text(json.dumps(about))
 
     @classmethod
-    def load(cls, folder: Path) -> "Interactions":
-        about = json.loads((folder / "log.json").read_text())
-        shown = Shown.load(folder / _SHOWN) if (folder / _SHOWN).exists() else None
-        with np.load(folder / "events.npz", allow_pickle=False) as arrays:
-            return cls(
-                users=Vocabulary.load(folder / "users.parquet", "user"),
-                items=Vocabulary.load(folder / "items.parquet", "item"),
-                **arrays,
-                events=tuple(about["events"]),
-                clock=about["clock"],
-                worths=tuple(about["worths"]),
-                shown=shown,
-            )
+    def load(cls, folder: Path, sizes: Sizes = NO_SIZES) -> "Interactions":
+        """The log that was saved; `sizes` tell how many users and items it has, where known.
+
+        Raises ArtifactError where a file is damaged or does not hold a sorted log.
+        """
+        about = read_json(folder / "log.json", _About)
+        users = Vocabulary.load(folder / "users.parquet", "user", sizes.get("users"))
+        items = Vocabulary.load(folder / "items.parquet", "item", sizes.get("items"))
+        own = {"users": len(users), "items": len(items), "events": len(about.events)}
+        path = folder / "events.npz"
+        schemas = _SCHEMAS if about.clock == "time" else {**_SCHEMAS, "times": _ORDER}
+        arrays = npz.read_named(path, schemas, own)
+        if not _is_sorted(*(arrays[name] for name in _SORTED if name in arrays)):
+            raise ArtifactError(f"{path} must be sorted by {', '.join(_SORTED)}")
+        shown = Shown.load(folder / _SHOWN) if exists(folder / _SHOWN) else None
+        told = {"events": about.events, "clock": about.clock, "worths": about.worths}
+        return cls(users, items, shown=shown, **arrays, **told)  # type: ignore[arg-type]
+
+
+class _About(Stored):
+    """What `log.json` says."""
+
+    events: tuple[str, ...]
+    clock: Clock
+    worths: tuple[FiniteFloat, ...]
+
+    @model_validator(mode="after")
+    def _each_event_once(self) -> Self:
+        if len(set(self.events)) != len(self.events) or len(self.events) > _MOST_EVENTS:
+            raise ValueError(f"events must be at most {_MOST_EVENTS} names that differ")
+        if self.worths and len(self.worths) != len(self.events):
+            raise ValueError(f"{len(self.worths)} worths for {len(self.events)} events")
+        return self
+
+
+_SCHEMAS = {
+    "user_rows": rows("users", "n"),
+    "item_rows": rows("items", "n"),
+    "event_codes": ArraySchema("uint8", ("n",), below="events"),
+    "times": ArraySchema("int64", ("n",), -MOST_TIME, MOST_TIME),
+    "weights": floats("n", least=0.0),
+    "positions": ArraySchema("uint16", ("n",), optional=True),
+    "ranks": ArraySchema("int64", ("n",), optional=True),
+}
+_SORTED = ("user_rows", "times", "ranks")
+_ORDER = ArraySchema("int64", ("n",))
+
+
+def _is_sorted(first: Array, *others: Array) -> bool:
+    """By the first column, where that is equal by the next, and so on?"""
+    equal, falls = first[1:] == first[:-1], first[1:] < first[:-1]
+    for column in others:
+        falls |= equal & (column[1:] < column[:-1])
+        equal &= column[1:] == column[:-1]
+    return not falls.any()

@@ -5,10 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.features.arrays import Array, Mask, Times
+from recsys.features import npz
+from recsys.features.arrays import MOST_TIME, Array, Mask, Times
+from recsys.features.schema import ArraySchema
 
 _HOUR = 3_600_000_000  # microseconds
 _PLACES = 1 << 16  # places are uint16
+
+_SCHEMAS = {
+    "until": ArraySchema("int64", ("hours",), -MOST_TIME, MOST_TIME),
+    "places": ArraySchema("int64", ("hours",), 1, _PLACES - 1),
+    "counts": ArraySchema("int64", ("hours",), 1, 1 << 53),
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,12 @@ class Shown:
 
     def save(self, path: Path) -> None:
         """Write an npz file."""
-        np.savez(path, until=self.until, places=self.places, counts=self.counts)
+        npz.write(path, until=self.until, places=self.places, counts=self.counts)
 
     @classmethod
     def load(cls, path: Path) -> "Shown":
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**arrays)
+        """What was saved; raises ArtifactError where the file is damaged."""
+        return cls(*npz.read(path, _SCHEMAS))
 
     def _where(self, kept: Mask) -> "Shown":
         return Shown(self.until[kept], self.places[kept], self.counts[kept])

@@ -12,9 +12,11 @@ import numpy as np
 from recsys.features import npz
 from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.errors import ArtifactError
+from recsys.features.schema import ArraySchema, floats
 
 _log = logging.getLogger(__name__)
 _SMALL = 1 << 16  # bytes of a file that is always absorbed
+_HASHES = ArraySchema("bytes128", ("n",))
 
 
 def hashes_of(texts: list[str]) -> Array:
@@ -78,10 +80,9 @@ class VectorCache:
         if not path.exists():
             return nothing
         try:
-            hashes, vectors = npz.read(path, "hashes", "vectors")
-            if vectors.shape == (len(hashes), dimension):
-                return hashes, vectors
-            fault = f"its vectors are {vectors.shape}, not ({len(hashes)}, {dimension})"
+            schemas = {"hashes": _HASHES, "vectors": floats("n", dimension)}
+            hashes, vectors = npz.read(path, schemas)
+            return hashes, vectors
         except ArtifactError as error:
             fault = str(error)
         _log.warning("%s is damaged (%s): removed; its vectors are computed anew", path, fault)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from recsys.features import parquet
 from recsys.features.arrays import PAD, Array, Rows
-from recsys.features.errors import DataError
+from recsys.features.errors import ArtifactError, DataError
 
 Ids = pl.Series | Sequence[str] | Sequence[int] | Array
 """What a caller may pass where ids are asked for."""
@@ -68,8 +69,20 @@ class Vocabulary:
         self.ids.alias("id").to_frame().write_parquet(path)
 
     @classmethod
-    def load(cls, path: Path, noun: str = "id") -> "Vocabulary":
-        return cls(pl.read_parquet(path)["id"], noun)
+    def load(cls, path: Path, noun: str = "id", size: int | None = None) -> "Vocabulary":
+        """The vocabulary that was saved, of `size` ids where that is known.
+
+        Raises ArtifactError where the file is damaged or does not hold distinct ids.
+        """
+        table = parquet.read(path, size)
+        if table.columns != ["id"]:
+            raise ArtifactError(f"{path} must hold the column 'id'; got {table.columns[:5]}")
+        ids = table["id"]
+        if not (ids.dtype == pl.String or ids.dtype.is_integer() or not len(ids)):
+            raise ArtifactError(f"{path}: {noun} ids must be strings or integers; got {ids.dtype}")
+        if ids.null_count() or ids.n_unique() != len(ids):
+            raise ArtifactError(f"{path}: {noun} ids must be distinct, and none of them null")
+        return cls(ids, noun)
 
     @cached_property
     def _sorted(self) -> tuple[pl.Series, Array]:

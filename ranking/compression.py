@@ -145,7 +145,7 @@ def ndcg(scores: Floats, labels: Floats) -> float:
     return float((hits @ discounts / np.cumsum(discounts)[positives - 1]).mean())
 
 
-def load_scorer(method: str, folder: Path) -> Scorer:
-    """What a scorer of this method wrote into `folder`."""
-    scorer: Scorer = METHODS[method].kind.load(folder)
+def load_scorer(method: str, folder: Path, features: int) -> Scorer:
+    """What a scorer of this method, and of so many features, wrote into `folder`."""
+    scorer: Scorer = METHODS[method].kind.load(folder, features)
     return scorer

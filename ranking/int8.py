@@ -9,8 +9,10 @@ from typing import Self
 
 import numpy as np
 
+from recsys.features import tensors
 from recsys.features.arrays import Array, Floats
-from recsys.features.errors import ArtifactError
+from recsys.features.schema import ArraySchema, Mismatch, floats
+from recsys.features.stored import reading
 from recsys.ranking.network import ListNetwork
 
 _FILE = "int8.safetensors"
@@ -82,15 +84,28 @@ class Int8Scorer:
         save_file({each.name: getattr(self, each.name) for each in fields(self)}, folder / _FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where that is incomplete."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+    def load(cls, folder: Path, features: int | None = None) -> Self:
+        """Read what `save` wrote; raises ArtifactError where that is incomplete or damaged."""
+        path = folder / _FILE
+        sizes = {} if features is None else {"features": features}
+        scorer = cls(**tensors.read(path, _SCHEMAS, sizes))
+        with reading(path):
+            scorer._check_widths()
+        return scorer
 
-        try:
-            return cls(**load_file(folder / _FILE))
-        except (OSError, SafetensorError, TypeError) as error:
-            raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
+    def _check_widths(self) -> None:
+        """Raise Mismatch where arrays are not as long as the widths of the layers say."""
+        widths = [int(width) for width in self.widths]
+        products = sum(rows * columns for rows, columns in pairwise(widths))
+        found = {
+            "mean": (len(self.mean), widths[0]),
+            "weights": (len(self.weights), products),
+            "steps": (len(self.steps), sum(widths[1:])),
+            "last": (self.last.shape[1], widths[-1]),
+        }
+        for name, (length, wanted) in found.items():
+            if length != wanted:
+                raise Mismatch(f"{name!r} must have {wanted} of widths {widths}; got {length}")
 
     @cached_property
     def _in_pairs(self) -> tuple[Array, ...]:
@@ -116,6 +131,19 @@ class Int8Scorer:
             np.concatenate([np.zeros((0, 2), int), *map(_spans, weights)]), steps, biases, last,
             self.last_bias,
         )  # fmt: skip
+
+
+_SCHEMAS = {
+    "mean": floats("features"),
+    "scale": floats("features"),
+    "peaks": floats("layers", least=0),
+    "widths": ArraySchema("int64", ("layers+1",), 1, 1 << 16),
+    "weights": ArraySchema("int8", ("products",)),
+    "steps": floats("outputs", least=0),
+    "biases": floats("outputs"),
+    "last": floats(1, "width"),
+    "last_bias": floats(1),
+}
 
 
 def _rounded(matrix: Floats) -> tuple[Array, Floats]:

@@ -9,8 +9,9 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
-from recsys.features.errors import ArtifactError, SettingsError, TrainingError
+from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.settings import check_at_most, nearest
+from recsys.features.stored import read_json
 from recsys.features.threads import one_thread
 from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
@@ -304,32 +305,20 @@ class NeuralRanker:
         (folder / "ranker.json").write_text(json.dumps(about))
 
     def load(self, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        from safetensors.torch import load_file
+        """Read what `save` wrote; raises ArtifactError where it is damaged or does not fit."""
+        from recsys.ranking.stored_network import About, load_network
 
-        from recsys.ranking.network import ListNetwork
-
-        about = json.loads((folder / "ranker.json").read_text())
-        network = ListNetwork(
-            len(about["features"]), tuple(about["hidden"]), self.dropout, len(about["events"]),
-            about["members"], about["cross layers"], about["cross rank"],
-        )  # fmt: skip
-        try:
-            network.load_state_dict(load_file(folder / "network.safetensors"))
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"{folder}: the network does not fit its settings: {error}"
-            ) from None
-        self._hold(network.eval().to(self._device()))
-        self.names_, self.events_ = tuple(about["features"]), tuple(about["events"])
-        self.shift_, self.stretch_ = about["shift"], about["stretch"]
-        self.lines_ = tuple(Platt(**line) for line in about["lines"])
-        self.curve_ = about["curve"]
-        if "served by" in about:
+        about = read_json(folder / "ranker.json", About)
+        self._hold(load_network(folder, about, self.dropout).to(self._device()))
+        self.names_, self.events_ = about.features, about.events
+        self.shift_, self.stretch_ = about.shift, about.stretch
+        self.lines_ = tuple(Platt(line.slope, line.intercept) for line in about.lines)
+        self.curve_ = list(about.curve)
+        if about.served_by is not None:
             from recsys.ranking.compression import load_scorer
 
-            self.served_by_ = about["served by"]
-            self.scorer_ = load_scorer(self.served_by_, folder)
+            self.served_by_ = about.served_by
+            self.scorer_ = load_scorer(about.served_by, folder, len(about.features))
         return self
 
     def _hold(self, network: Any) -> None:

@@ -9,11 +9,14 @@ from typing import Any, Self
 from torch import nn
 
 from recsys.features.arrays import Floats
-from recsys.features.errors import ArtifactError, MissingDependency
+from recsys.features.errors import MissingDependency
+from recsys.features.stored import read_text, reading
 from recsys.ranking.network import ListNetwork
+from recsys.ranking.onnx_check import check_graph
 from recsys.ranking.scorers import in_chunks
 
 _FILE = "ranker.onnx"
+_MOST_BYTES = 1 << 28  # of a graph
 _OPSET, _FORMAT = 17, 8  # of ONNX 1.12: every runtime since 2022 reads it
 
 
@@ -84,12 +87,13 @@ class OnnxScorer:
         (folder / _FILE).write_bytes(self.graph)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where there is none."""
-        try:
-            return cls((folder / _FILE).read_bytes())
-        except OSError as error:
-            raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
+    def load(cls, folder: Path, features: int | None = None) -> Self:
+        """Read what `save` wrote; raises ArtifactError where there is none, or another graph."""
+        path = folder / _FILE
+        graph = read_text(path, _MOST_BYTES)
+        with reading(path):
+            check_graph(graph, features)
+            return cls(graph)
 
 
 def check_packages() -> None:

@@ -8,8 +8,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from recsys.features import tensors
 from recsys.features.arrays import Floats, Mask
-from recsys.features.errors import ArtifactError
+from recsys.features.stored import reading
 
 CHUNK = 2048
 """Candidates scored at once: the hidden layers stay in the cache."""
@@ -27,8 +28,11 @@ class Scorer(Protocol):
         """Write it into an existing folder, without pickle."""
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; raises ArtifactError where that is incomplete."""
+    def load(cls, folder: Path, features: int | None = None) -> Self:
+        """Read what `save` wrote, of so many features where that is known.
+
+        Raises ArtifactError where it is damaged.
+        """
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,26 @@ class NetworkScorer:
         save_file(weights, folder / _FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+    def load(cls, folder: Path, features: int | None = None) -> Self:
+        import torch
 
         from recsys.ranking.network import ListNetwork
+        from recsys.ranking.stored_network import with_weights
 
-        try:
-            weights = load_file(folder / _FILE)
-            network = ListNetwork(len(weights["mean"]), _widths(weights))
-            network.load_state_dict(weights)
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise ArtifactError(f"{folder / _FILE} cannot be read: {error}") from None
-        return cls(network.eval())
+        path = folder / _FILE
+        shapes = tensors.shapes(path)
+        (width,) = shapes.get("mean", ()) or (0,)
+        with reading(path), torch.device("meta"):
+            network = ListNetwork(width if features is None else features, _widths(shapes))
+        return cls(with_weights(path, network, f"{path} cannot be read"))
 
 
-def _widths(weights: Mapping[str, Any]) -> tuple[int, ...]:
+def _widths(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """The hidden widths of a network of one member, from the names and shapes of its weights."""
     before, after = "towers.0.layers.", ".weight"
     found = {
-        int(name.removeprefix(before).removesuffix(after)): len(value)
-        for name, value in weights.items()
+        int(name.removeprefix(before).removesuffix(after)): shape[0]
+        for name, shape in shapes.items()
         if name.startswith(before) and name.endswith(after)
     }
     return tuple(found[number] for number in sorted(found))

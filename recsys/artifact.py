@@ -1,8 +1,6 @@
-"""A folder that is written whole or not at all, and read only if not a byte of it has changed."""
+"""A folder that is written whole or not at all."""
 
 import ctypes
-import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -11,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from recsys.features.errors import ArtifactError
+from recsys.manifest import FORMAT, check_folder, read_folder, read_manifest
+from recsys.manifest import MANIFEST as _MANIFEST
+from recsys.manifest import as_text as _text
+from recsys.manifest import digest as _digest
+from recsys.manifest import file_hash as _hash
 
-FORMAT = 4
-"""The number of the layout; a reader of another number refuses."""
-
-_MANIFEST = "manifest.json"
+__all__ = ["FORMAT", "check_folder", "check_target", "read_folder", "write_folder"]
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
@@ -52,67 +52,13 @@ def check_target(target: Path, kind: str) -> None:
         return
     if not (target / _MANIFEST).is_file():
         raise ArtifactError(f"{target} exists and is not an artifact; nothing was written")
-    other = _manifest(target).get("kind")
+    other = read_manifest(target).get("kind")
     if other != kind:
         raise ArtifactError(f"{target} is of kind {other!r}, not {kind!r}; nothing was written")
 
 
-def check_folder(folder: Path, kind: str) -> dict[str, Any]:
-    """The manifest of a folder of this kind whose every file is as it was written.
-
-    Raises ArtifactError that names what is missing, changed or added; no file but the manifest has
-    been parsed then.
-    """
-    folder = Path(folder)
-    manifest = _manifest(folder)
-    if manifest.get("format") != FORMAT:
-        raise ArtifactError(
-            f"{folder} is of format {manifest.get('format')!r}; this version reads {FORMAT}"
-        )
-    as_written = (folder / _MANIFEST).read_bytes() == _text(manifest)
-    if manifest.pop("sha256", None) != _digest(manifest) or not as_written:
-        raise ArtifactError(f"{folder / _MANIFEST} has been changed: its own SHA-256 differs")
-    if manifest.get("kind") != kind:
-        raise ArtifactError(f"{folder} is of kind {manifest.get('kind')!r}, not {kind!r}")
-    expected: dict[str, str] = manifest["files"]
-    present = {str(path.relative_to(folder)) for path in _files(folder)} - {_MANIFEST}
-    if present != set(expected):
-        raise ArtifactError(f"{folder}: files missing or added: {sorted(present ^ set(expected))}")
-    for name, digest in expected.items():
-        if _hash(folder / name) != digest:
-            raise ArtifactError(f"{folder / name} has been changed: its SHA-256 differs")
-    return manifest
-
-
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(manifest: dict[str, Any]) -> str:
-    """The hash of a manifest, which stands in it as `sha256`."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _text(manifest: dict[str, Any]) -> bytes:
-    """A manifest as it stands in its file, to the byte."""
-    return json.dumps(manifest, indent=1, sort_keys=True).encode()
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder} is not an artifact: it has no {_MANIFEST}") from None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{folder / _MANIFEST} cannot be read: {error}") from None
-    if not isinstance(manifest, dict):
-        raise ArtifactError(f"{folder / _MANIFEST} has been changed: it holds no table")
-    return manifest
 
 
 def _to_disk(path: Path) -> None:

@@ -11,12 +11,12 @@ import polars as pl
 
 from recsys import __version__
 from recsys.adaptation import adapted
-from recsys.artifact import check_folder, write_folder
+from recsys.artifact import read_folder, write_folder
 from recsys.embedding import with_text_vectors
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
-from recsys.features.errors import ArtifactError, DataError
+from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.predicate import Predicate
@@ -327,11 +327,11 @@ class Engine:
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """The engine that was saved; raises ArtifactError where a byte of it has changed."""
-        manifest = check_folder(Path(folder), KIND)
-        learnt, settings, notes = Learnt.load(Path(folder))
-        if check_folder(Path(folder), KIND) != manifest:
-            raise ArtifactError(f"{folder} was replaced while it was read; load it again")
+        """The engine that was saved, whole, whatever takes its place while it is read.
+
+        Raises ArtifactError where a byte of it has changed, or a file is not what was saved.
+        """
+        learnt, settings, notes = read_folder(Path(folder), KIND, Learnt.load)
         engine = cls(settings)
         engine._learnt, engine.notes = learnt, notes
         return engine

@@ -14,6 +14,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Clock, Interactions
+from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
@@ -98,9 +99,9 @@ class Again:
             spread=np.array(self._spread), counts=self._counts, in_days=np.array(self._in_days),
         )  # fmt: skip
 
-    def load(self, folder: Path) -> Self:
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
         self._chances, self._centres, spread, self._counts, in_days = npz.read(
-            folder / "again.npz", "chances", "centres", "spread", "counts", "in_days"
+            folder / "again.npz", _SCHEMAS, sizes
         )
         self._spread, self._in_days = float(spread), bool(in_days)
         return self
@@ -118,6 +119,15 @@ class Again:
             return elapsed(np.repeat(histories.now, lengths) - histories.times, "time")
         ends = np.repeat(histories.offsets[1:], lengths)
         return elapsed(ends - np.arange(len(histories.items)), "order")
+
+
+_SCHEMAS = {
+    "chances": floats("items", least=0, most=1),
+    "centres": floats("items"),
+    "spread": ArraySchema("float64", (), least=_LEAST_SPREAD),
+    "counts": ArraySchema("bool", ("events",)),
+    "in_days": ArraySchema("bool", ()),
+}
 
 
 def elapsed(between: Array, clock: Clock) -> Array:

@@ -14,6 +14,7 @@ from recsys.features.device import check
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, NUMBER, ArraySchema, Sizes, floats
 from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -25,6 +26,15 @@ from recsys.retrieval.index_settings import IndexSettings
 from recsys.retrieval.least_squares import Ridge, explained, solved
 
 _MOST_HALVINGS = 30.0  # an event keeps a weight above 0 however old it is
+
+
+_SCHEMAS = {
+    "item_factors": floats("items", "factors"),
+    "user_gram": ArraySchema("float64", ("factors", "factors")),
+    "spectrum": ArraySchema("float64", ("factors",), least=0.0),
+    "unobserved": ArraySchema(NUMBER, (), least=0.0),
+    "ridges": ArraySchema(NUMBER, (2, 2), least=0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -192,9 +202,9 @@ class Als:
             ridges=np.array([[r.scale, r.exponent] for r in (objective.users, objective.items)]),
         )
 
-    def load(self, folder: Path) -> Self:
-        names = ("item_factors", "user_gram", "spectrum", "unobserved", "ridges")
-        items, gram, spectrum, unobserved, ridges = npz.read(folder / "als.npz", *names)
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        told = {**sizes, "factors": self.factors}
+        items, gram, spectrum, unobserved, ridges = npz.read(folder / "als.npz", _SCHEMAS, told)
         users, own = (Ridge(*map(float, ridge)) for ridge in ridges)
         self._hold(_Learnt(Objective(float(unobserved), users, own), items, gram, spectrum))
         return self

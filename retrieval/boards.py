@@ -1,5 +1,6 @@
 """Items ordered by worth: one order for everybody, or one for each segment of the histories."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
@@ -13,6 +14,17 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import (
+    NO_SIZES,
+    NUMBER,
+    ArraySchema,
+    Mismatch,
+    Sizes,
+    floats,
+    offsets,
+    rows,
+)
+from recsys.features.stored import reading
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.topk import first_k, offer, unheap
@@ -20,6 +32,7 @@ from recsys.retrieval.topk import first_k, offer, unheap
 By = Literal["everybody", "category", "weekday", "month"]
 """Whose worth it is: everybody's, that of people who like a category, or that of a season."""
 
+_SEASONS = {"weekday": 7, "month": 12}
 _LAST = 20  # newest events that say which categories a history is about
 
 
@@ -65,10 +78,18 @@ def write_board(board: Any, path: Path) -> None:
     npz.write(path, **{each.name: np.asarray(getattr(board, each.name)) for each in fields(board)})
 
 
-def read_board(by: By, path: Path) -> Board:
+def read_board(by: By, path: Path, sizes: Sizes = NO_SIZES) -> Board:
     """The board that `write_board` wrote; raises ArtifactError where the file is damaged."""
     make: Any = {"everybody": Everybody, "category": ByCategory}.get(by, BySeason)
-    board: Board = make(*npz.read(path, *(each.name for each in fields(make))))
+    own = {**sizes, "seasons": _SEASONS.get(by, 0)}
+    arrays = npz.read(path, _SCHEMAS[make], own)
+    if make is ByCategory:
+        with reading(path):
+            lifts, worth, order, codes, members, starts, prior = arrays
+            if len(members) != starts[-1] or (np.diff(codes[members]) < 0).any():
+                raise Mismatch("'members' must be by category, and 'offsets' end where they do")
+            return ByCategory(worth, order, codes, members, starts, lifts, prior)
+    board: Board = make(*arrays)
     return board
 
 
@@ -108,7 +129,7 @@ class BySeason:
     @classmethod
     def of(cls, worth: Floats, log: Interactions, by: By, prior: float) -> Self:
         """Of an item with n of a season's events where e are expected: worth (n + m) / (e + m)."""
-        seasons, items = 7 if by == "weekday" else 12, len(worth)
+        seasons, items = _SEASONS[by], len(worth)
         own = np.bincount(
             _season(log.times, seasons) * items + log.item_rows, minlength=seasons * items
         ).reshape(seasons, items)
@@ -178,6 +199,26 @@ class ByCategory:
             self.lifts, float(self.prior), items, scores,
         )  # fmt: skip
         return scores
+
+
+_ORDER = ArraySchema("int32", ("items",), each="order")
+
+_SCHEMAS: Mapping[type, Mapping[str, ArraySchema]] = {
+    Everybody: {"scores": floats("items"), "order": _ORDER},
+    BySeason: {
+        "scores": floats("seasons", "items"),
+        "orders": ArraySchema("int32", ("seasons", "items"), each="order"),
+    },
+    ByCategory: {
+        "lifts": floats("categories", least=0),
+        "worth": floats("items"),
+        "order": _ORDER,
+        "codes": rows("categories", "items"),
+        "members": _ORDER,
+        "offsets": offsets("categories"),
+        "prior": ArraySchema(NUMBER, (), least=0.0),
+    },
+}
 
 
 def _descending(scores: Floats) -> Rows:

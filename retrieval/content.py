@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes, floats
 from recsys.features.settings import check_at_most
 from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
@@ -121,8 +122,9 @@ class Content:
         units = self._fitted()
         npz.write(folder / "content.npz", vectors=units)
 
-    def load(self, folder: Path) -> Self:
-        (units,) = npz.read(folder / "content.npz", "vectors")
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        schemas = {"vectors": floats("items", "numbers")}
+        (units,) = npz.read(folder / "content.npz", schemas, sizes)
         self._hold(units)
         return self
 

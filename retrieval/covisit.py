@@ -13,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval import contributions
@@ -101,8 +102,8 @@ class CoVisit:
     def save(self, folder: Path) -> None:
         self._links.save(folder)
 
-    def load(self, folder: Path) -> Self:
-        self._links = Links.load(folder)
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        self._links = Links.load(folder, sizes)
         return self
 
     def _steps(self, histories: Histories) -> Steps:

@@ -12,6 +12,7 @@ from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes, floats
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import dots
@@ -89,9 +90,13 @@ class FactorSpace:
         npz.write(path, vectors=self.vectors, contexts=self.contexts)
 
     @classmethod
-    def load(cls, path: Path, device: str) -> Self:
-        vectors, contexts = npz.read(path, "vectors", "contexts")
+    def load(cls, path: Path, device: str, sizes: Sizes = NO_SIZES) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it is damaged or of other items."""
+        contexts, vectors = npz.read(path, _SCHEMAS, sizes)
         return cls.of(vectors, contexts, device)
+
+
+_SCHEMAS = {"contexts": floats("items", "factors"), "vectors": floats("items", "factors+1")}
 
 
 def happened(log: Interactions) -> sp.csr_matrix:

@@ -13,7 +13,17 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.histories import Histories, anonymous
 from recsys.features.interactions import Interactions
+from recsys.features.schema import (
+    NO_SIZES,
+    ArraySchema,
+    Mismatch,
+    Sizes,
+    check_lists,
+    floats,
+    offsets,
+)
 from recsys.features.settings import check_at_most
+from recsys.features.stored import reading
 from recsys.features.threads import side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -119,11 +129,15 @@ class GraphFilter:
             shape=np.array(graph.shape), left=self._from, right=self._to,
         )  # fmt: skip
 
-    def load(self, folder: Path) -> Self:
-        offsets, items, weights, shape, self._from, self._to = npz.read(
-            folder / "graph.npz", "offsets", "items", "weights", "shape", "left", "right"
-        )
-        self._hold(sp.csr_matrix((weights, items, offsets), tuple(shape.tolist())))
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        path = folder / "graph.npz"
+        left, starts, items, weights, shape, right = npz.read(path, _SCHEMAS, sizes)
+        with reading(path):
+            check_lists(("offsets", "items"), starts, items)
+            if shape.tolist() != [len(starts) - 1, len(left)]:
+                raise Mismatch(f"'shape' must be [{len(starts) - 1}, {len(left)}]; got {shape}")
+        self._from, self._to = left, right
+        self._hold(sp.csr_matrix((weights, items, starts), tuple(shape.tolist())))
         return self
 
     def _hold(self, graph: sp.csr_matrix) -> None:
@@ -162,6 +176,18 @@ class GraphFilter:
         own = np.take_along_axis(smooth, np.maximum(items, 0), axis=1)
         scores: Floats = np.where(items == PAD, 0, own + dots(low, each, self._to, items)[:, :, 0])
         return scores.astype(np.float32)
+
+
+_INDEX = ("int32", "int64")  # scipy chooses by the number of entries
+
+_SCHEMAS = {
+    "left": floats("items", "factors"),
+    "offsets": offsets("users", _INDEX),
+    "items": ArraySchema(_INDEX, ("n",), least=0, below="items"),
+    "weights": floats("n"),
+    "shape": ArraySchema("int64", (2,), least=0),
+    "right": floats("items", "factors"),
+}
 
 
 def right_singular(matrix: sp.csr_matrix, n: int, seed: int) -> Floats:

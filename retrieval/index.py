@@ -9,13 +9,17 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, FiniteFloat
 
 from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.device import check
-from recsys.features.errors import ArtifactError, DataError, MissingDependency, SettingsError
+from recsys.features.errors import DataError, MissingDependency, SettingsError
+from recsys.features.schema import ArraySchema, Mismatch, floats
+from recsys.features.stored import Stored, reading
 from recsys.features.threads import cores, is_worker, side_by_side
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.cells import Cells
@@ -30,6 +34,22 @@ _TAIL = 1024  # changes below which nothing is built anew
 
 _Lists = tuple[Rows, Floats]
 """Rows and scores (b, k), best first; PAD and -inf where there are fewer."""
+
+
+_SCHEMAS = {
+    "rows": ArraySchema("int32", ("n",), least=0),
+    "vectors": floats("n", "numbers"),
+    "centroids": floats("cells", "numbers"),
+    "about": ArraySchema("uint8", ("length",)),
+}
+
+
+class _About(Stored):
+    """What is said of an index beside its arrays."""
+
+    settings: dict[str, Any]
+    effort: Annotated[int, Field(ge=0, lt=1 << 20)]
+    measured: tuple[Literal["exact", "ivf", "hnsw", "sq", "pq"], FiniteFloat, str | None]
 
 
 def import_faiss() -> ModuleType:
@@ -174,16 +194,17 @@ class VectorIndex:
 
         Centroids are read and recall is as it was measured; graphs and codes are built anew.
         """
-        rows, vectors, centroids, text = npz.read(path, "rows", "vectors", "centroids", "about")
-        if vectors.ndim != 2 or rows.shape != vectors.shape[:1]:
-            raise ArtifactError(f"{path} holds {vectors.shape} vectors for {rows.shape} rows")
-        about = json.loads(text.tobytes())
-        index = cls(vectors.shape[1], device, IndexSettings.parse(about["settings"]))
-        kind, recall, note = about["measured"]
-        known = centroids if len(centroids) else None
-        base = make(index._faiss, index._gpu, kind, rows, vectors, index.settings, known)
-        base = base.with_effort(about["effort"])
-        index._stored = _fresh(base, Measured(kind, base.effort, recall, note))
+        rows, vectors, centroids, text = npz.read(path, _SCHEMAS)
+        with reading(path):
+            if (rows[1:] <= rows[:-1]).any():
+                raise Mismatch("'rows' must ascend")
+            about = _About.model_validate_json(text.tobytes())
+            index = cls(vectors.shape[1], device, IndexSettings.parse(about.settings))
+            kind, recall, note = about.measured
+            known = centroids if len(centroids) else None
+            base = make(index._faiss, index._gpu, kind, rows, vectors, index.settings, known)
+            base = base.with_effort(about.effort)
+            index._stored = _fresh(base, Measured(kind, base.effort, recall, note))
         return index
 
     def _swap(self, stored: _Stored) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
+from recsys.features.schema import NO_SIZES, Sizes
 from recsys.retrieval import contributions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -42,8 +43,8 @@ class SumsOfLinks:
     def save(self, folder: Path) -> None:
         self._fitted().save(folder)
 
-    def load(self, folder: Path) -> Self:
-        self._links = Links.load(folder)
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        self._links = Links.load(folder, sizes)
         return self
 
     def _steps(self, histories: Histories) -> Steps:

@@ -12,6 +12,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, MissingDependency, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes
 from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
@@ -87,8 +88,8 @@ class LightFm:
     def save(self, folder: Path) -> None:
         self._space.save(folder / "lightfm.npz")
 
-    def load(self, folder: Path) -> Self:
-        self._space = FactorSpace.load(folder / "lightfm.npz", self.device)
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        self._space = FactorSpace.load(folder / "lightfm.npz", self.device, sizes)
         return self
 
     def _model(self) -> Any:

@@ -11,6 +11,8 @@ from numba import njit
 from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.histories import Histories
+from recsys.features.schema import NO_SIZES, Sizes, check_lists, floats, offsets, rows
+from recsys.features.stored import reading
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.topk import offer, unheap
@@ -106,9 +108,16 @@ class Links:
         )  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        return cls(*npz.read(folder / "links.npz", "offsets", "targets", "strengths"))
+    def load(cls, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        """Read what `save` wrote; raises ArtifactError where it is damaged or of other items."""
+        path = folder / "links.npz"
+        links = cls(*npz.read(path, _SCHEMAS, sizes))
+        with reading(path):
+            check_lists(("offsets", "targets"), links.offsets, links.targets)
+        return links
+
+
+_SCHEMAS = {"offsets": offsets("items"), "targets": rows("items", "n"), "strengths": floats("n")}
 
 
 @njit(nogil=True, cache=True)

@@ -11,6 +11,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes
 from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.boards import (
@@ -64,8 +65,8 @@ class Popular:
     def save(self, folder: Path) -> None:
         write_board(self._board, folder / "popular.npz")
 
-    def load(self, folder: Path) -> Self:
-        self._board = read_board(self.by, folder / "popular.npz")
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        self._board = read_board(self.by, folder / "popular.npz", sizes)
         return self
 
 

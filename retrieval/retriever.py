@@ -7,6 +7,7 @@ from recsys.features.arrays import Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 
@@ -38,8 +39,11 @@ class Retriever(Protocol):
         """Write all that was learnt into an existing folder, without pickle."""
         ...
 
-    def load(self, folder: Path) -> Self:
-        """Read what `save` of an equal-made retriever wrote."""
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        """Read what `save` of an equal-made retriever wrote, of so many users, items and events.
+
+        Raises ArtifactError where that is damaged or of other sizes.
+        """
         ...
 
 

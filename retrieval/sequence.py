@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from recsys.features import ragged
+from recsys.features import ragged, tensors
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.catalog import Catalog
 from recsys.features.device import check, pick
 from recsys.features.errors import ArtifactError, SettingsError, TrainingError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats
 from recsys.features.settings import check_at_most
+from recsys.features.stored import Stored, read_json
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
 from recsys.retrieval.dots import cosines, dots, inverse_lengths
@@ -37,6 +39,12 @@ _MOST_COUNTS = {
     "dimensions": 65_536, "epochs": 1_000, "more_epochs": 1_000, "most_events": 1 << 40,
     "batch": 1_000_000, "negatives": 1_000_000,
 }  # fmt: skip
+
+
+class _About(Stored):
+    """What `sequence.json` says."""
+
+    clock: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,25 +257,33 @@ class Sequence:
         save_file(arrays, folder / "sequence.safetensors")
         (folder / "sequence.json").write_text(json.dumps({"clock": learnt.clock}))
 
-    def load(self, folder: Path) -> Self:
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
         """Read what `save` wrote; raises ArtifactError where it is damaged or made otherwise."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            clock = bool(json.loads((folder / "sequence.json").read_text())["clock"])
-            arrays = load_file(folder / "sequence.safetensors")
-            table, members = arrays.pop("table"), unstacked(arrays)
-            history = members[0].nearness.shape[2]
-        except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
-            raise ArtifactError(f"{folder} does not hold a sequence encoder: {error}") from error
-        if history != self.history:
-            raise ArtifactError(f"{folder} reads {history} events, the settings {self.history}")
-        if self.members not in (None, len(members)):
-            raise ArtifactError(f"{folder} has {len(members)} members, the settings {self.members}")
-        self._hold(table, members, clock)
+        clock = read_json(folder / "sequence.json", _About).clock
+        path = folder / "sequence.safetensors"
+        found = tensors.shapes(path)
+        members, history = (found.get(name, (0,)) for name in ("point", "nearness"))
+        if history[-1] not in (0, self.history):
+            raise ArtifactError(f"{folder} reads {history[-1]} events, the settings {self.history}")
+        if members[0] and self.members not in (None, members[0]):
+            raise ArtifactError(f"{folder} has {members[0]} members, the settings {self.members}")
+        arrays = tensors.read(path, self._schemas(members[0]), sizes)
+        table = arrays.pop("table")
+        self._hold(table, unstacked(arrays), clock)
         self._trained = ()
         return self
+
+    def _schemas(self, members: int) -> dict[str, ArraySchema]:
+        """What the arrays of a network of these settings have to be."""
+        d, layers = self.width, self.layers
+        return {
+            "table": floats("items", members * d), "events": floats(members, "kinds", d),
+            "pauses": floats(members, PAUSES, d), "asks": floats(members, layers, d, d),
+            "tells": floats(members, layers, d, 2 * d),
+            "nearness": floats(members, layers, self.heads, self.history),
+            "answers": floats(members, layers, d, d), "gates": floats(members, layers, d, 4 * d),
+            "downs": floats(members, layers, 2 * d, d), "point": floats(members, d, d),
+        }  # fmt: skip
 
     @property
     def _learnt(self) -> _Learnt:

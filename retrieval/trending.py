@@ -12,6 +12,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.schema import NO_SIZES, Sizes, floats
 from recsys.features.settings import check_at_most
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.boards import (
@@ -86,7 +87,9 @@ class Trending:
         npz.write(folder / "rises.npz", rises=self._rises)
         write_board(self._board, folder / "trending.npz")
 
-    def load(self, folder: Path) -> Self:
-        (self._rises,) = npz.read(folder / "rises.npz", "rises")
-        self._board = read_board(self.by, folder / "trending.npz")
+    def load(self, folder: Path, sizes: Sizes = NO_SIZES) -> Self:
+        schemas = {"rises": floats("items", least=0)}
+        (self._rises,) = npz.read(folder / "rises.npz", schemas, sizes)
+        own = {**sizes, "items": len(self._rises)}
+        self._board = read_board(self.by, folder / "trending.npz", own)
         return self
