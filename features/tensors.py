@@ -107,6 +107,6 @@ def _array(
 ) -> Array:
     file.seek(origin + begin)
     values: Array = np.empty(shape, dtype)
-    if file.readinto(values.reshape(-1).view(np.uint8)) != end - begin:  # type: ignore[attr-defined]
+    if file.readinto(values.reshape(-1).view(np.uint8)) != end - begin:  # type: ignore[arg-type]
         raise Mismatch("it ends too early")
     return values
