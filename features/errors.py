@@ -5,6 +5,7 @@ RecsysError
 ├── SettingsError       a setting is unknown, of the wrong type or out of range
 ├── TrainingError       training cannot go on, or there is nothing to learn from
 │   └── QualityError    what was to be compressed would rank worse than is allowed
+├── ForkError           this process is a fork of one that has worked with data: load after it
 ├── ArtifactError       a saved engine is damaged, incomplete or of another format
 └── MissingDependency   an optional package is needed; the message says how to install it
 """
@@ -32,6 +33,10 @@ class QualityError(TrainingError):
 
 class ArtifactError(RecsysError, RuntimeError):
     """A saved engine is damaged, incomplete or of another format."""
+
+
+class ForkError(RecsysError, RuntimeError):
+    """This process is a fork of one that has worked with data; load the engine after the fork."""
 
 
 class MissingDependency(RecsysError, ImportError):

@@ -17,6 +17,7 @@ _LEAST = 32  # rows below which a second thread costs more than it saves
 _STRETCHES = 4  # per core, so that a slow stretch does not hold up the rest
 
 _here = threading.local()
+_draws = threading.RLock()
 
 
 def cores() -> int:
@@ -97,6 +98,20 @@ def one_thread(small: bool = True) -> Iterator[None]:
     finally:
         if threads > 1:
             _limit.leave(threads)
+
+
+@contextmanager
+def seeded(seed: int, gpus: bool = False) -> Iterator[None]:
+    """Torch draws from this seed in here, and afterwards goes on as it would have.
+
+    Its generator is one for all threads: of several only one at a time is in here, or the draws of
+    one would be missing in those of another. With `gpus` their generators are kept as well.
+    """
+    import torch
+
+    with _draws, torch.random.fork_rng(None if gpus else []):
+        torch.manual_seed(seed)
+        yield
 
 
 class _Limit:

@@ -1,9 +1,9 @@
 """Features of how an item's categories, tags and numbers suit what the history was about."""
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
+from recsys.features.kernels import compiled
 from recsys.features.ragged import offsets_of
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
@@ -54,7 +54,7 @@ def number_distance(name: str, values: Floats, recent: Recent, items: Rows) -> G
     return group(name, names, write)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _compare(
     start: int, stop: int, values: Array, recent: Array, weights: Array, items: Array,
     columns: Array,
@@ -87,7 +87,7 @@ def _compare(
             columns[row, place, 3] = below / known - np.float32(0.5)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _match_codes(
     start: int, stop: int, recent: Array, events: Array, weights: Array, session: Array,
     offsets: Array, codes: Array, kinds: int, has_clock: bool, items: Array, columns: Array,
@@ -132,7 +132,7 @@ def _match_codes(
                 columns[row, place, column] /= size
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _slots_for(recent: Array, offsets: Array) -> Array:
     """A hash table (2 ** n,) at most half full of the codes of the items up to the first PAD."""
     most, size = 1, 2
@@ -145,7 +145,7 @@ def _slots_for(recent: Array, offsets: Array) -> Array:
     return np.full(size, PAD, np.int32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _slot_of(code: int, slots: Array) -> int:
     """Where a code stands, or the PAD where it would: the first free one from its own on."""
     slot = code & (len(slots) - 1)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys.features.device import pick
+from recsys.features.drafts import draft_name, remove_abandoned
 from recsys.features.errors import TrainingError
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork
@@ -107,7 +107,8 @@ class Checkpoint:
     def write(self, training: Training) -> None:
         """Keep the training; the file before it stays until this one is whole on the disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.absolute().with_name(f".{self.path.name}-{secrets.token_hex(4)}")
+        remove_abandoned(self.path.absolute().parent, f".{self.path.name}-")
+        draft = self.path.absolute().with_name(draft_name(self.path.name))
         tensors = {name: value.cpu().contiguous() for name, value in training.tensors().items()}
         about = {"of": self.fingerprint, "training": json.dumps(training.about())}
         try:

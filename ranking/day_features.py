@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import DAY, PAD, Array, Floats, Times
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
 
@@ -104,7 +104,7 @@ def _lifts(log: Interactions, parts: Array, n: int) -> Floats:
     return lifts
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _suit(start: int, stop: int, part: Array, lifts: Array, items: Array, column: Array) -> None:
     for row in range(start, stop):
         for place in range(items.shape[1]):

@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,8 +22,9 @@ from torch.multiprocessing.spawn import (
 
 from recsys.features.arrays import Array
 from recsys.features.device import pick
+from recsys.features.drafts import temporary_folder
 from recsys.features.errors import SettingsError, TrainingError
-from recsys.features.spawning import GUARD
+from recsys.features.spawning import GUARD, end_with
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.spool import Spooled, room_on_disk
 
@@ -103,16 +102,13 @@ def train_together(
             f"ranker.processes must be at most the number of GPUs, {torch.cuda.device_count()}; "
             f"got {settings.processes}"
         )
-    folder = Path(tempfile.mkdtemp(prefix="recsys-"))
-    try:
+    with temporary_folder() as folder:
         _write(lists, folder)
         _spawn(folder, settings, progress)
         about = json.loads((folder / "learnt.json").read_text())
         network: ListNetwork = settings.network(len(lists.names), len(about["heads"]))
         network.load_state_dict(load_file(folder / "learnt.safetensors"))
         return network.eval().to(device), about["curve"], tuple(about["heads"])
-    finally:
-        shutil.rmtree(folder)
 
 
 def _spawn(
@@ -151,7 +147,7 @@ def _started(
     for rank in range(settings.processes):
         try:
             one = start_processes(  # type: ignore[no-untyped-call]
-                _worker, (rank, folder, replace(settings), done), join=False
+                _worker, (os.getpid(), rank, folder, replace(settings), done), join=False
             )
         except OSError as error:
             raise TrainingError(
@@ -193,8 +189,11 @@ def _ending(error: ProcessException) -> str:
     return f"{last}; {GUARD}" if by_itself else last
 
 
-def _worker(_: int, rank: int, folder: Path, settings: "NeuralRanker", done: Any) -> None:
+def _worker(
+    _: int, parent: int, rank: int, folder: Path, settings: "NeuralRanker", done: Any
+) -> None:
     """One of the processes, started alone; leaves a file with why where it fails."""
+    end_with(parent)
     try:
         _train_share(rank, folder, settings, done)
     except Exception as error:

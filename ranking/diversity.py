@@ -3,9 +3,9 @@
 from typing import Literal
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 
 Method = Literal["mmr", "dpp"]
@@ -78,7 +78,7 @@ def shared_labels(codes: Rows, items: Rows) -> Floats:
     return shares
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _rest(taken: Array, steps: int, places: Array) -> None:
     """What is not taken, in its order, behind the `steps` places that are."""
     place = steps
@@ -88,7 +88,7 @@ def _rest(taken: Array, steps: int, places: Array) -> None:
             place += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _mmr(
     start: int,
     stop: int,
@@ -118,7 +118,7 @@ def _mmr(
         _rest(taken, steps, places[row])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _dpp(
     start: int,
     stop: int,

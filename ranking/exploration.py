@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.ranking.rules import Caps, take
 
@@ -106,7 +106,7 @@ def uniform(keys: Array) -> Array:
     return np.asarray((keys >> np.uint64(11)) * 2.0**-53, np.float64)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _deal(
     start: int,
     stop: int,
@@ -145,7 +145,7 @@ def _deal(
                 n = take(own[i], values, taken, n)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _smallest(
     item: int, sizes: Array, values: Array, most: Array, taken: Array, lots: Array
 ) -> int:

@@ -1,10 +1,10 @@
 """Features of the history itself, the same for all of its candidates."""
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import DAY, MINUTE, PAD, Array
 from recsys.features.histories import Histories
+from recsys.features.kernels import compiled
 from recsys.features.ragged import owners
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
@@ -68,7 +68,7 @@ def _of_clock(histories: Histories, recent: Recent) -> list[Array]:
     return [np.log1p(each) for each in told]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _repeat(start: int, stop: int, of_history: Array, columns: Array) -> None:
     for row in range(start, stop):
         for place in range(columns.shape[1]):

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from recsys.features.arrays import Array
+from recsys.features.kernels import compiled
 
 LANES = 8  # int32 sums in a register of 256 bits
 EXPONENT = np.int32(0x7F800000)  # of a float32
@@ -107,7 +108,7 @@ def _neighbours_added(builder: Any, products: Any) -> Any:
     return builder.add(even, odd)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def score_int8(
     features: Array, bits: Array, mean: Array, scale: Array, peaks: Array, widths: Array,
     weights: Array, spans: Array, steps: Array, biases: Array, last: Array, last_bias: Array,
@@ -155,13 +156,13 @@ def score_int8(
                 scores[row + r] = np.nan
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _standardise(features: Array, mean: Array, scale: Array, values: Array) -> None:
     for k in range(len(features)):
         values[k] = (features[k] - mean[k]) * scale[k]
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _point(values: Array, last: Array, bias: Array, scores: Array) -> None:
     """The last layer, of weights (outputs, inputs) that are not rounded."""
     for o in range(len(last)):
@@ -171,7 +172,7 @@ def _point(values: Array, last: Array, bias: Array, scores: Array) -> None:
         scores[o] = score
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@compiled(forceinline=True)
 def _is_finite(bits: Array) -> bool:
     """Whether no float32 has all bits of its exponent set."""
     largest = np.int32(0)
@@ -180,7 +181,7 @@ def _is_finite(bits: Array) -> bool:
     return bool(largest != EXPONENT)
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _activate(sums: Array, step: float, steps: Array, biases: Array, values: Array) -> None:
     """What leaves a layer, from its sums of int8 products."""
     for o in range(len(steps)):
@@ -188,7 +189,7 @@ def _activate(sums: Array, step: float, steps: Array, biases: Array, values: Arr
         values[o] = max(value, np.float32(0))
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _round(values: Array, n: int, peak: float, rounded: Array) -> float:
     """Round the first `n` of `values` to int8; returns what a step is worth."""
     most = np.float32(peak)

@@ -5,9 +5,9 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import DAY, PAD, Array, Floats, Rows, Times
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.ranking.past import Past
 from recsys.ranking.timeline import Tally
@@ -142,7 +142,7 @@ def _at_least(values: Array) -> Array:
     return np.maximum(values, 1e-6)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _look_up(
     start: int, stop: int, table: Array, things: Array, items: Array, columns: Array
 ) -> None:

@@ -12,7 +12,7 @@ from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.settings import check_at_most, nearest
 from recsys.features.stored import read_json
-from recsys.features.threads import one_thread
+from recsys.features.threads import one_thread, seeded
 from recsys.ranking.calibration import Platt
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.scorers import NetworkScorer, in_chunks, scored
@@ -144,7 +144,6 @@ class NeuralRanker:
 
     def fit(self, lists: TrainingLists, progress: Callable[[float], None] | None = None) -> Self:
         """Learn from lists; `progress` is told the share of the epochs that is done."""
-        import torch
 
         from recsys.ranking.distributed import train_together
         from recsys.ranking.training import train
@@ -158,8 +157,7 @@ class NeuralRanker:
                 f"each list needs a chosen candidate; {empty:,} of {len(lists):,} have none"
             )
         self.threshold_ = self._threshold(self._lots(lists.users))
-        with one_thread(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with one_thread(), seeded(self.seed):
             taught = train_together if self.processes > 1 else train
             network, self.curve_, heads = taught(lists, self, progress)
         self._hold(network)

@@ -74,6 +74,7 @@ def pair_features(
     Rows of PAD items hold zeros. A feature depends on its own history and list only, never on the
     rest of the batch, and on nothing that happened after `knowledge` was fitted.
     """
+    candidates = candidates.laid_out()
     return _written(_groups(histories, candidates, knowledge), candidates)
 
 
@@ -123,10 +124,13 @@ def _names(groups: list[Group]) -> tuple[str, ...]:
 
 def _written(groups: list[Group], candidates: Candidates) -> tuple[Floats, tuple[str, ...]]:
     names = _names(groups)
-    features = np.empty((*candidates.items.shape, len(names)), np.float32)
+    lists, width = candidates.items.shape
+    # Of 2 candidates at least: a view of fewer may be in one piece, which is another type for numba
+    features = np.empty((lists, max(width, 2), len(names)), np.float32)
     start = 0
     for group_names, write in groups:
         write(features[:, :, start : start + len(group_names)])
         start += len(group_names)
+    features = features[:, :width]
     features[~candidates.filled] = 0
     return features, names

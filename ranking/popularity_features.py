@@ -1,10 +1,10 @@
 """Features of how often, how lately and by what an item is chosen at the moment."""
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.histories import Histories
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
 from recsys.ranking.item_statistics import ItemStatistics
@@ -40,7 +40,7 @@ def of_category(name: str, statistics: ItemStatistics, histories: Histories, ite
     return group(name, [f"{name} {each}" for each in statistics.names], write)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _against(start: int, stop: int, mean: Array, known: Array, columns: Array) -> None:
     """The first column less the mean of each history, into the last; 0 where none is known."""
     last = columns.shape[2] - 1

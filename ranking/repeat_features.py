@@ -1,10 +1,10 @@
 """Features of items that the history has already: how often, by which event, how long ago."""
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import DAY, Array, Rows
 from recsys.features.histories import Histories
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
 from recsys.ranking.recent import Recent
@@ -34,7 +34,7 @@ def repeats(
     return group("how often it was had", names, write)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count_repeats(
     start: int, stop: int, offsets: Array, history: Array, events: Array, times: Array, now: Array,
     session: Array, kinds: int, has_clock: bool, items: Array, orders: Array, columns: Array,

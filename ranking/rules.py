@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Mask, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 
 
@@ -74,7 +74,7 @@ def filled(items: Rows, pinned: Rows, caps: Caps, least: Least, free: int = 0) -
     return Filled(columns, held, pulled, short)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def full_cap(item: int, values: Array, most: Array, taken: Array, n: int) -> int:
     """The first cap that has no room for the item, PAD where there is none.
 
@@ -93,7 +93,7 @@ def full_cap(item: int, values: Array, most: Array, taken: Array, n: int) -> int
     return PAD
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def take(item: int, values: Array, taken: Array, n: int) -> int:
     """Put the values of an item behind those of n others; there are n + 1 then."""
     for cap in range(len(values)):
@@ -101,7 +101,7 @@ def take(item: int, values: Array, taken: Array, n: int) -> int:
     return n + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _fill(
     start: int,
     stop: int,
@@ -142,7 +142,7 @@ def _fill(
         _place(on, fixed, pins, free, columns[row])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _choose(
     own: Array,
     room: int,
@@ -185,7 +185,7 @@ def _choose(
             room -= 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _of_kind(own: Array, on: Array, marked: Array) -> int:
     have = 0
     for i in range(len(own)):
@@ -194,7 +194,7 @@ def _of_kind(own: Array, on: Array, marked: Array) -> int:
     return have
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _lacks(own: Array, on: Array, marked: Array, need: Array) -> bool:
     lacking = 0
     for kind in range(len(need)):
@@ -202,7 +202,7 @@ def _lacks(own: Array, on: Array, marked: Array, need: Array) -> bool:
     return lacking > 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _place(on: Array, fixed: Array, pins: Array, free: int, columns: Array) -> None:
     """Pins at their places, the others in order at the places left, but for the last `free`."""
     room = -free

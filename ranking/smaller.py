@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recsys.features.threads import one_thread
+from recsys.features.threads import one_thread, seeded
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork
 from recsys.ranking.scorers import NetworkScorer, scored
@@ -89,8 +89,7 @@ def _learnt(
         "cross_rank": None,
     }
     settings = replace(ranker, **{**alone, **changes})  # type: ignore[arg-type]
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(ranker.seed)
+    with one_thread(), seeded(ranker.seed):
         network, *_ = train(_mixed(ranker.network_, lists), settings, None, begun)
     return NetworkScorer(network.cpu())
 

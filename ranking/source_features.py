@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
 from recsys.features.histories import Histories
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.ranking.feature_group import Group, group
 from recsys.retrieval.candidates import Candidates
@@ -52,7 +52,7 @@ def _with_newest(
     each, most = words
 
     def write(columns: Array) -> None:
-        values = compared(recent[:, :RECENT], items)
+        values = compared(np.ascontiguousarray(recent[:, :RECENT]), items)
         over_rows(_links_in_list, len(items), values, _PLACES, columns)
 
     names = [f"{name} {each} last", f"{name} {each} last, share of best"]
@@ -69,7 +69,7 @@ def fused_rank(candidates: Candidates) -> Group:
     return group("all sources together", ["fused rank", "sources that offer it"], write)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array) -> None:
     """Score, score over the list's best, and 1 / sqrt(1 + rank); ties share the better rank.
 
@@ -107,7 +107,7 @@ def _in_list(start: int, stop: int, scores: Array, items: Array, columns: Array)
             columns[row, place, 2] = worths[min(int(better), width)]
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _of_ranks(n: int) -> Array:
     """(n,) 1 / sqrt(1 + rank)"""
     worths = np.empty(n, np.float32)
@@ -116,7 +116,7 @@ def _of_ranks(n: int) -> Array:
     return worths
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count_votes(start: int, stop: int, ranks: Array, columns: Array) -> None:
     for row in range(start, stop):
         for place in range(ranks.shape[1]):
@@ -127,7 +127,7 @@ def _count_votes(start: int, stop: int, ranks: Array, columns: Array) -> None:
             columns[row, place, 1] = votes
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _links_in_list(start: int, stop: int, links: Array, places: int, columns: Array) -> None:
     """The newest link, over the list's best, those of the older places, the strongest of all."""
     for row in range(start, stop):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
+from recsys.features.kernels import compiled
 from recsys.features.ragged import offsets_of
 from recsys.features.threads import over_rows
 
@@ -107,7 +107,7 @@ class Timeline:
         return known
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _summed_up(
     offsets: Array, times: Array, codes: Array, spans: Array, counts: Array, decayed: Array
 ) -> None:
@@ -127,7 +127,7 @@ def _summed_up(
             counts[event], decayed[event] = so_far, lately
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _until(
     start: int, stop: int, offsets: Array, times: Array, counts: Array, decayed: Array,
     spans: Array, things: Array, moments: Array, own_counts: Array, own_decayed: Array,

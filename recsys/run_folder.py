@@ -1,6 +1,7 @@
 """A folder that keeps one run: settings, environment, data, losses of every epoch, metrics."""
 
 import json
+import logging
 import math
 import os
 import re
@@ -14,9 +15,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys.features.drafts import is_gone, owner
 from recsys.features.errors import SettingsError
 from recsys.trackers import About, Outcome
 from recsys.whole_files import draft_of, write_whole
+
+_log = logging.getLogger("recsys")
 
 
 def new_folder(parent: Path, name: str, kind: str) -> Path:
@@ -36,6 +40,27 @@ def new_folder(parent: Path, name: str, kind: str) -> Path:
     return folder
 
 
+def mark_abandoned(parent: Path) -> list[Path]:
+    """Say of the runs in a folder whose process was killed that they are interrupted; which.
+
+    Those of other machines and containers stay as they are: nobody here can know.
+    """
+    marked = []
+    for path in sorted(parent.glob("*/status.json")):
+        try:
+            status = json.loads(path.read_text(encoding="utf8"))
+            if status["status"] != "running" or not is_gone(status["owner"]):
+                continue
+            said = f"process {status['process']} was killed, or the machine was stopped"
+            about = {"status": "interrupted", "started": status["started"], "error": said}
+            write_whole(path, json.dumps(about, indent=1) + "\n")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # not one of ours
+            continue
+        _log.warning("the run in %s was killed; its status says so now", path.parent)
+        marked.append(path.parent)
+    return marked
+
+
 @dataclass
 class RunFolder:
     """The tracker that is always there.
@@ -43,8 +68,8 @@ class RunFolder:
     It writes settings.json, environment.json and status.json at the start, data.json once the
     tables are read, epochs.jsonl after each fit, and at the end metrics.json and the whole result,
     evaluation.json or fit.json, beside the tables that it is given. Every file is whole at every
-    moment. The status is "running", "finished", or "failed" with the error; one that stays
-    "running" was killed.
+    moment. The status is "running", "finished", "failed" with the error, or "interrupted": by
+    Ctrl-C, by a signal, or by a kill, which the next run beside it finds out (`mark_abandoned`).
     """
 
     folder: Path
@@ -58,7 +83,7 @@ class RunFolder:
         settings = about.settings.model_dump(mode="json")
         self._write("settings.json", settings)
         self._write("environment.json", {**about.environment, "seeds": list(about.seeds)})
-        self._status("running", process=os.getpid())
+        self._status("running", process=os.getpid(), owner=owner())
 
     def data(self, data: Mapping[str, Any]) -> None:
         """Write what was read."""
@@ -83,6 +108,10 @@ class RunFolder:
     def fail(self, reason: str) -> None:
         """Say why nothing came out."""
         self._status("failed", error=reason)
+
+    def interrupt(self, reason: str) -> None:
+        """Say what ended the run before it came to anything."""
+        self._status("interrupted", error=reason)
 
     def _status(self, status: str, **more: Any) -> None:
         ended = {} if status == "running" else {"ended": _now()}

@@ -13,7 +13,7 @@ from recsys.environment import environment
 from recsys.features.catalog import Catalog
 from recsys.features.interactions import Interactions
 from recsys.fingerprint import described
-from recsys.run_folder import RunFolder, new_folder
+from recsys.run_folder import RunFolder, mark_abandoned, new_folder
 from recsys.settings import EngineSettings
 from recsys.trackers import About, Outcome, Tracker, trackers
 
@@ -41,6 +41,7 @@ def tracked(settings: EngineSettings, kind: str, seeds: Sequence[int] = ()) -> "
         return Run(None, [])
     told = trackers(settings.tracking, settings.name)
     chosen, around = tuple(seeds) or (settings.seed,), environment()
+    mark_abandoned(settings.tracking.folder)
     folder = new_folder(settings.tracking.folder, settings.name, kind)  # last: none stays empty
     about = About(settings.name, kind, folder, settings, chosen, around)
     return Run(about, [RunFolder(folder), *told])
@@ -111,6 +112,8 @@ class Run:
         """Tell what ended the run: a run that failed is kept, so that it can be looked into."""
         reason = f"{type(error).__name__}: {error}"
         self._tell(lambda tracker: tracker.fail(reason))
+        if not isinstance(error, Exception):  # Ctrl-C, or a signal that ends the command
+            self._tell(lambda folder: cast(RunFolder, folder).interrupt(reason), only=RunFolder)
         if self.folder is not None:
             error.add_note(f"the failed run is in {self.folder}")
 

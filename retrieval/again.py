@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from numba import njit
 
 from recsys.features import npz
 from recsys.features.arrays import DAY, PAD, Array, Floats, Rows
@@ -14,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Clock, Interactions
+from recsys.features.kernels import compiled
 from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
@@ -166,7 +166,7 @@ def _shrunk(sums: Array, counts: Array, groups: Rows, prior: float) -> Array:
     return (sums + prior * of_group[groups]) / (counts + prior)  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _hazard(chance: float, centre: float, spread: float, time: float) -> float:
     """p f(t) / (1 - p F(t)) of a log-normal interval."""
     z = (math.log(time) - centre) / spread
@@ -175,7 +175,7 @@ def _hazard(chance: float, centre: float, spread: float, time: float) -> float:
     return np.float32(chance * density / (1 - chance * passed))  # type: ignore[return-value]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _due(
     start: int, stop: int, offsets: Array, past: Array, counts: Array, times: Array,
     chances: Array, centres: Array, spread: float, items: Array, scores: Array,
@@ -194,7 +194,7 @@ def _due(
             since[past[event]] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _most_due(
     start: int, stop: int, offsets: Array, past: Array, counts: Array, times: Array,
     chances: Array, centres: Array, spread: float, mask: Array, of_query: Array, excluded: Array,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
-from numba import njit
 
 from recsys.features import npz, ragged
 from recsys.features.arrays import DAY, PAD, Array, Floats, Offsets, Rows, Times
@@ -14,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.kernels import compiled
 from recsys.features.schema import (
     NO_SIZES,
     NUMBER,
@@ -233,7 +233,7 @@ def _season(times: Times, seasons: int) -> Array:
     return months
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count(recent: Array, codes: Array, counts: Array) -> int:
     """Count the categories of the recent items (l,) into `counts`; returns how many there are."""
     n = 0
@@ -244,12 +244,12 @@ def _count(recent: Array, codes: Array, counts: Array) -> int:
     return n
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _lifted(worth: float, count: float, lift: float, n: int, prior: float) -> float:
     return np.float32(worth * ((count * lift + prior) / (n + prior)))  # type: ignore[return-value]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _scores_by_category(
     start: int, stop: int, recent: Array, worth: Array, codes: Array, lifts: Array, prior: float,
     items: Array, scores: Array,
@@ -267,7 +267,7 @@ def _scores_by_category(
                 counts[codes[item]] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _best_of_categories(
     start: int, stop: int, recent: Array, worth: Array, order: Array, codes: Array,
     members: Array, offsets: Array, lifts: Array, prior: float, mask: Array, of_query: Array,

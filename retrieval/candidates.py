@@ -32,6 +32,16 @@ class Candidates:
         filled: Mask = self.items != PAD
         return filled
 
+    def laid_out(self) -> "Candidates":
+        """The same, each array in one piece: a kernel is compiled anew for a view of another."""
+        return Candidates(
+            self.users,
+            np.ascontiguousarray(self.items),
+            np.ascontiguousarray(self.scores),
+            np.ascontiguousarray(self.ranks),
+            self.sources,
+        )
+
     def take(self, queries: Array) -> "Candidates":
         """Some of the queries, by position."""
         return Candidates(

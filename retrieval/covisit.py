@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import MINUTE, PAD, Array, Floats, Rows
@@ -13,6 +12,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.kernels import compiled
 from recsys.features.schema import NO_SIZES, Sizes
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
@@ -139,7 +139,7 @@ class CoVisit:
         return 1 / (self.half_life * MINUTE)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _neighbours(
     item: int, of_item: Array, occurrences: Array, items: Array, users: Array, worths: Array,
     times: Array, fading: float, window: int, forward: float, backward: float,
@@ -169,7 +169,7 @@ def _neighbours(
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sizes(
     start: int, stop: int, of_item: Array, occurrences: Array, items: Array, users: Array,
     worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,
@@ -186,7 +186,7 @@ def _sizes(
         sizes[item] = min(found, limit)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _fill(
     start: int, stop: int, of_item: Array, occurrences: Array, items: Array, users: Array,
     worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,

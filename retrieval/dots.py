@@ -1,9 +1,9 @@
 """Inner products of chosen pairs of vectors, without gathering the vectors first."""
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import Array, Floats, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 
 
@@ -37,7 +37,7 @@ def cosines(vectors: Floats, inverse: Floats, left_rows: Rows, right_rows: Rows)
     return out
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def dot(one: Array, other: Array) -> float:
     """The inner product of two vectors (d,)."""
     total = np.float32(0)
@@ -46,7 +46,7 @@ def dot(one: Array, other: Array) -> float:
     return float(total)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _one(
     start: int,
     stop: int,
@@ -64,7 +64,7 @@ def _one(
             out[i, j, 0] = dot(left[source], right[target]) if known else 0.0
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _many(
     start: int,
     stop: int,

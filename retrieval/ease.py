@@ -5,7 +5,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array
@@ -13,6 +12,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.kernels import compiled
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval.inverse import inverse_of_gram
@@ -143,7 +143,7 @@ def _spread(weights: sp.csr_matrix, rows: Array, n_items: int) -> sp.csr_matrix:
     return sp.csr_matrix((entries.data, places), (n_items, n_items))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _regress(
     start: int, stop: int, offsets: Array, items: Array, counts: Array, diagonal: Array,
     regularization: float, chosen: Array, weights: Array,
@@ -168,7 +168,7 @@ def _regress(
         right[items[offsets[item] : offsets[item + 1]]] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _ridge(
     own: Array, offsets: Array, items: Array, counts: Array, regularization: float,
     place_of: Array, right: Array,

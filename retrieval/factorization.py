@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
 from recsys.features.arrays import Array, Floats
 from recsys.features.device import pick
 from recsys.features.errors import TrainingError
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.least_squares import Ridge
 
@@ -149,7 +149,7 @@ def _sums(matrix: sp.csr_matrix) -> tuple[Array, Array]:
     return np.asarray(rows).ravel(), np.asarray(columns).ravel()
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _better(
     start: int, stop: int, factors: Array, held: Array, ridges: Array, offsets: Array,
     columns: Array, weights: Array, unobserved: float, steps: int, out: Array,
@@ -183,7 +183,7 @@ def _better(
             left = _step(user, rest, toward, image, diagonal, left)
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _step(
     user: Array, rest: Array, toward: Array, image: Array, diagonal: Array, left: np.float32
 ) -> np.float32:
@@ -202,7 +202,7 @@ def _step(
     return after
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _add(
     factors: Array, met: Array, weights: Array, unobserved: float, first: bool, vector: Array,
     out: Array,

@@ -6,13 +6,13 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats
 from recsys.features.catalog import Catalog
 from recsys.features.errors import SettingsError
 from recsys.features.interactions import Interactions
+from recsys.features.kernels import compiled
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
 from recsys.retrieval.item_to_item import SumsOfLinks
@@ -129,7 +129,7 @@ def _blocks(
         yield sp.csr_matrix((alike[filled], near[filled], offsets), (n, n_items))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _nearest(
     start: int, stop: int, first: int, offsets: Array, items: Array, products: Array,
     norms: Array, shrinkage: float, near: Array, alike: Array,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 
 _HEAVY = 1e3  # leverage of an event from which float32 would lose more than the fourth digit
@@ -80,7 +80,7 @@ def explained(
     return out
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _solve_rows(
     start: int, stop: int, factors: Array, held: Array, ridge: float, exponent: float,
     offsets: Array, columns: Array, weights: Array, unobserved: float, out: Array,
@@ -112,7 +112,7 @@ def _solve_rows(
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _solve_row(
     factors: Array, scale: Array, met: Array, weights: Array, unobserved: float, heavy: float,
     own: Array, matrix: Array, right: Array, out: Array,
@@ -140,7 +140,7 @@ def _solve_row(
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _fill_short(
     factors: Array, scale: Array, met: Array, weights: Array, unobserved: float, heavy: float,
     own: Array, matrix: Array, right: Array,
@@ -164,7 +164,7 @@ def _fill_short(
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _fill_long(
     factors: Array, scale: Array, met: Array, weights: Array, unobserved: float, heavy: float,
     own: Array, matrix: Array, right: Array,
@@ -191,7 +191,7 @@ def _fill_long(
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _cholesky(matrix: Array, right: Array) -> None:
     """Solve matrix x = right in place; of the symmetric matrix only the lower half is read."""
     size = len(right)

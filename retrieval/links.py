@@ -6,11 +6,11 @@ from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
 from recsys.features import npz, ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.histories import Histories
+from recsys.features.kernels import compiled
 from recsys.features.schema import NO_SIZES, Sizes, check_lists, floats, offsets, rows
 from recsys.features.stored import reading
 from recsys.features.threads import over_rows
@@ -120,7 +120,7 @@ class Links:
 _SCHEMAS = {"offsets": offsets("items"), "targets": rows("items", "n"), "strengths": floats("n")}
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _gather(
     from_items: Array, weights: Array, offsets: Array, targets: Array, strengths: Array,
     sums: Array, is_touched: Array, touched: Array,
@@ -139,7 +139,7 @@ def _gather(
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _best(
     start: int, stop: int, offsets: Array, targets: Array, strengths: Array, of_step: Array,
     from_items: Array, weights: Array, mask: Array, of_query: Array, excluded: Array,
@@ -169,7 +169,7 @@ def _best(
         unheap(own_items, own_scores, filled)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _scores(
     start: int, stop: int, offsets: Array, targets: Array, strengths: Array, of_step: Array,
     from_items: Array, weights: Array, items: Array, scores: Array,
@@ -189,7 +189,7 @@ def _scores(
             sums[touched[place]], is_touched[touched[place]] = 0, False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _pairs(
     start: int, stop: int, offsets: Array, targets: Array, strengths: Array, sources: Array,
     items: Array, pairs: Array,

@@ -5,9 +5,9 @@ from typing import Self
 
 import numpy as np
 import torch
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.dots import dot
@@ -93,7 +93,7 @@ def swept(queries: Floats, held: Held, k: int, allowed: Allowed) -> tuple[Rows, 
     return sieve.best()
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _products(start: int, stop: int, held: Array, queries: Array, products: Array) -> None:
     for item in range(start, stop):
         for row in range(len(queries)):

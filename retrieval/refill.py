@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.nearest import Held, nearest
@@ -70,7 +70,7 @@ def _settled(queries: Floats, held: Held, found: Rows, k: int) -> tuple[Rows, Fl
     return np.where(items == PAD, PAD, held.rows[items]), scores
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _settle(
     start: int, stop: int, queries: Array, held: Array, rows: Array, found: Array, items: Array,
     scores: Array,

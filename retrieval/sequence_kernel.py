@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import Array, Floats, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 
 
@@ -65,7 +65,7 @@ def pointed(
     return out
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _point(
     start: int, stop: int, table: Array, left: int, offsets: Array, items: Array, events: Array,
     pauses: Array, event_vectors: Array, pause_vectors: Array, asks: Array, tells: Array,
@@ -107,7 +107,7 @@ def _point(
         out[row] = read[n - 1]
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _norm(x: Array, begin: int, end: int, out: Array) -> None:
     """Each row moved and scaled to mean 0 and variance 1."""
     width = np.float32(x.shape[1])
@@ -122,7 +122,7 @@ def _norm(x: Array, begin: int, end: int, out: Array) -> None:
             out[i, c] = (x[i, c] - mean) * scale
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None:
     """out[i] = x[i] @ matrix, four inputs at a time, so that an output is touched less often."""
     size, width = matrix.shape
@@ -140,7 +140,7 @@ def _multiply(x: Array, begin: int, end: int, matrix: Array, out: Array) -> None
                 )
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, read: Array) -> None:
     """What each event reads of those up to itself; `told` holds keys, then values.
 
@@ -172,7 +172,7 @@ def _attend(asked: Array, told: Array, nearness: Array, begin: int, end: int, re
                 read[i, c] = value / total
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _gate(gated: Array, begin: int, end: int, out: Array) -> None:
     """silu(gates) * values, (l, 4 d) -> (l, 2 d)"""
     half = gated.shape[1] // 2
@@ -182,7 +182,7 @@ def _gate(gated: Array, begin: int, end: int, out: Array) -> None:
             out[i, c] = gate / (np.float32(1) + np.exp(-gate)) * gated[i, half + c]
 
 
-@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+@compiled(fastmath=True, forceinline=True)
 def _add(x: Array, other: Array, begin: int, end: int) -> None:
     for i in range(begin, end):
         for c in range(x.shape[1]):

@@ -11,7 +11,7 @@ from torch import Tensor
 from recsys.features import ragged
 from recsys.features.arrays import Array, Floats, Mask, Offsets, Rows
 from recsys.features.errors import TrainingError
-from recsys.features.threads import one_thread
+from recsys.features.threads import one_thread, seeded
 from recsys.retrieval.sequence_kernel import Weights
 from recsys.retrieval.sequence_network import ItemSpace, SequenceNetwork
 from recsys.retrieval.sequence_step import Block, Lottery, Replicas
@@ -100,9 +100,9 @@ def fitted(
 
     With `before` it goes on from there, where that was trained on items and content like these.
     """
-    with one_thread(_is_small(shape.width, rounds)), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = shape.network(content, counts > 0)
+    with one_thread(_is_small(shape.width, rounds)):
+        with seeded(seed, gpus=True):  # what is drawn later comes from generators of its own
+            network = shape.network(content, counts > 0)
         if before is not None:
             _go_on(network, before)
         return train(network, stream, counts, rounds, seed, device)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.dots import dot
 from recsys.retrieval.topk import worse
@@ -80,7 +80,7 @@ class Sieve:
         return np.where(found == PAD, PAD, self.rows[found]), scores
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def settle(
     query: Array, held: Array, rows: Array, items: Array, found: Array, scores: Array
 ) -> int:
@@ -108,7 +108,7 @@ def settle(
     return filled
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sift(
     products: Array, asked: Array, first: int, mask: Array, offsets: Array, barred: Array, k: int,
     queries: Array, held: Array, rows: Array, items: Array, scores: Array, filled: Array,
@@ -144,7 +144,7 @@ def _sift(
         floors[query], filled[query] = floor, n
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _bar(own: Array, first: int, barred: Array) -> None:
     """Put out of reach what this query may not be offered, `barred` ascending."""
     low, high = 0, len(barred)
@@ -159,7 +159,7 @@ def _bar(own: Array, first: int, barred: Array) -> None:
         low += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _tighten(
     query: Array, held: Array, rows: Array, items: Array, scores: Array, n: int, k: int,
     slack: float,
@@ -182,7 +182,7 @@ def _tighten(
     return k, np.float32(exact[k - 1] - slack)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _reached(scores: Array, k: int) -> Any:
     """A score that at least `k` of them reach, and hardly more.
 
@@ -204,7 +204,7 @@ def _reached(scores: Array, k: int) -> Any:
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _finish(
     start: int, stop: int, queries: Array, held: Array, rows: Array, items: Array, scores: Array,
     filled: Array, slack: Array, found: Array, best: Array,

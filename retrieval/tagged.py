@@ -6,7 +6,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats
@@ -14,6 +13,7 @@ from recsys.features.catalog import Catalog
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
+from recsys.features.kernels import compiled
 from recsys.features.labels import labels_of
 from recsys.features.settings import check_at_most
 from recsys.features.threads import over_rows
@@ -107,7 +107,7 @@ def _blocks(units: sp.csr_matrix, worth: Floats, k: int) -> Iterator[sp.csr_matr
         yield sp.csr_matrix((strengths[filled], near[filled], offsets), (n, units.shape[0]))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _strongest(
     start: int, stop: int, first: int, offsets: Array, items: Array, cosines: Array,
     worth: Array, near: Array, strengths: Array,

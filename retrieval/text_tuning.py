@@ -14,6 +14,7 @@ from recsys.features.interactions import Interactions
 from recsys.features.settings import check_at_most
 from recsys.features.text import TextEncoder, pooled
 from recsys.features.text_adapters import Adapters
+from recsys.features.threads import seeded
 from recsys.retrieval.text_pairs import TextPairs
 
 if TYPE_CHECKING:
@@ -137,7 +138,6 @@ class TextTuning:
 
 def _adapted(network: Any, rank: int, seed: int) -> Any:
     """The model with fresh adapters at every linear layer, all else frozen."""
-    import torch
 
     try:
         from peft import LoraConfig, get_peft_model
@@ -145,8 +145,7 @@ def _adapted(network: Any, rank: int, seed: int) -> Any:
         raise MissingDependency(
             "tuning a text encoder needs peft: pip install 'recsys[tune]'"
         ) from None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         config = LoraConfig(r=rank, lora_alpha=_alpha(rank), target_modules="all-linear")
         with warnings.catch_warnings():  # peft asks transformers by a name that is on its way out
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 
@@ -38,13 +38,13 @@ def first_k(order: Rows, scores: Floats, k: int, allowed: Allowed) -> tuple[Rows
     return items, best
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def worse(score: float, item: int, other_score: float, other_item: int) -> bool:
     """Whether an item comes after another in a list."""
     return score < other_score or (score == other_score and item > other_item)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def offer(items: Array, scores: Array, filled: int, item: int, score: float) -> int:
     """Offer an item to a heap whose root is its worst; returns how many the heap holds now."""
     size = len(items)
@@ -63,7 +63,7 @@ def offer(items: Array, scores: Array, filled: int, item: int, score: float) -> 
     return filled
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _sink(items: Array, scores: Array, size: int, item: int, score: float) -> None:
     """Replace the root of a heap of `size` and restore its order."""
     place = 0
@@ -81,7 +81,7 @@ def _sink(items: Array, scores: Array, size: int, item: int, score: float) -> No
     items[place], scores[place] = item, score
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def unheap(items: Array, scores: Array, filled: int) -> None:
     """Turn a heap into a list, best first."""
     for size in range(filled - 1, 0, -1):
@@ -90,7 +90,7 @@ def unheap(items: Array, scores: Array, filled: int) -> None:
         _sink(items, scores, size, item, score)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _top_k(
     start: int, stop: int, scores: Array, offsets: Array, excluded: Array, items: Array,
     best: Array,
@@ -116,7 +116,7 @@ def _top_k(
         own[barred] = kept
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _floor(scores: Array, maxima: Array, items: Array, best: Array) -> Any:
     """The k-th best of the groups' maxima, which k items reach at least; the heap stays empty."""
     maxima[:] = -np.inf
@@ -132,7 +132,7 @@ def _floor(scores: Array, maxima: Array, items: Array, best: Array) -> Any:
     return floor
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _first_k(
     start: int, stop: int, order: Array, scores: Array, mask: Array, offsets: Array,
     excluded: Array, items: Array, best: Array,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.features.values import frozen
 from recsys.retrieval.candidates import Candidates
@@ -50,7 +50,7 @@ def union(lists: Sequence[Candidates], worths: Sequence[Array] | None = None) ->
     return merged.top(max(1, int(merged.filled.sum(axis=1).max(initial=1))))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _merge(
     start: int, stop: int, items: Array, scores: Array, source_of: Array, rank_of: Array,
     worth: Array, slot_of: Array, items_out: Array, scores_out: Array, ranks_out: Array,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Mask, Rows
+from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.allowed import Allowed
 
@@ -46,7 +46,7 @@ class Variants:
         return kept
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _first_of_each(
     start: int, stop: int, items: Array, groups: Array, no_list: Array, kept: Array
 ) -> None:

@@ -42,7 +42,7 @@ def test_a_compiled_kernel_answers_as_a_cached_one(tmp_path: Path) -> None:
 def kernels() -> Iterator[Dispatcher]:
     for floor in ("features", "retrieval", "ranking"):
         for path in (ROOT / floor).glob("*.py"):
-            if "@njit" in path.read_text():
+            if "@compiled" in path.read_text():
                 found = vars(import_module(f"recsys.{floor}.{path.stem}")).values()
                 yield from (each for each in found if isinstance(each, Dispatcher))
 
@@ -65,3 +65,49 @@ def test_what_a_kernel_may_round_otherwise_stands_in_the_kernel() -> None:
                 seen.add(helper.py_func.__name__)
                 assert helper.targetoptions.get("forceinline"), (kernel, helper)
     assert {"dot", "_cholesky", "_round"} <= seen
+
+
+TOP = """
+import sys
+from numba.core import event
+import numpy as np
+from recsys.features.arrays import PAD
+from recsys.retrieval.allowed import Allowed
+from recsys.retrieval.topk import top_k
+
+with event.install_recorder("numba:compile") as compiled:
+    allowed = Allowed(np.ones(5, bool), np.zeros(2, np.int64), np.zeros(0, np.int32))
+    found, _ = top_k(np.arange(5, dtype=np.float32)[None], 2, allowed)
+print(found.tolist(), len(compiled.buffer))
+"""
+
+
+def asked(code: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+
+def test_kept_kernels_are_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    first = asked(TOP, tmp_path / "numba").stdout.split()
+    for folder in [*(tmp_path / "numba").rglob("*"), tmp_path / "numba"]:
+        if folder.is_dir():
+            folder.chmod(0o555)
+    again = asked(TOP, tmp_path / "numba")
+    assert first[:2] == again.stdout.split()[:2] == ["[[4,", "3]]"]
+    assert (int(first[2]) > 0, int(again.stdout.split()[2]), again.stderr) == (True, 0, "")
+
+
+def test_where_nothing_can_be_kept_kernels_run_and_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder can be made below this")
+    ran = asked(TOP, tmp_path / "file" / "numba")
+    assert ran.stdout.startswith("[[4, 3]]")
+    assert ran.stderr.count("compiled kernels are not kept") == 1
+
+
+def test_kept_code_that_is_damaged_is_compiled_again(tmp_path: Path) -> None:
+    asked(TOP, tmp_path)
+    for path in tmp_path.rglob("*.nb?"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert asked(TOP, tmp_path).stdout.startswith("[[4, 3]]")

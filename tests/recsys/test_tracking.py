@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +14,12 @@ import polars as pl
 import pytest
 
 from recsys.cli import main
+from recsys.ending import Ended
 from recsys.engine import Engine
 from recsys.exits import Exit
 from recsys.features.errors import DataError, MissingDependency, SettingsError
 from recsys.fingerprint import of_log
-from recsys.run_folder import RunFolder, new_folder, plain
+from recsys.run_folder import RunFolder, mark_abandoned, new_folder, plain
 from recsys.settings import EngineSettings
 from recsys.trackers import About, Outcome, losses
 from recsys.tracking import Run, flat, tracked
@@ -113,15 +115,40 @@ def broken_off(settings: EngineSettings, error: BaseException, *, result: bool =
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "word", "said"),
     [
-        (DataError("nothing to score"), "DataError: nothing to score"),
-        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (DataError("nothing to score"), "failed", "DataError: nothing to score"),
+        (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt: "),
+        (Ended(15), "interrupted", "Ended: ended by SIGTERM"),
     ],
 )
-def test_the_status_tells_what_ended_a_run(error: BaseException, said: str) -> None:
+def test_the_status_tells_what_ended_a_run(error: BaseException, word: str, said: str) -> None:
     status = read(broken_off(settings_with(), error).folder, "status.json")
-    assert (status["status"], status["error"]) == ("failed", said)
+    assert (status["status"], status["error"]) == (word, said)
+
+
+def test_a_run_whose_process_was_killed_is_told_by_the_next(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from recsys.run_folder import RunFolder, new_folder
+from recsys.settings import EngineSettings
+from recsys.trackers import About
+
+folder = new_folder(Path(sys.argv[1]), "shop", "fit")
+RunFolder(folder).start(About("shop", "fit", folder, EngineSettings(), (0,), {}))
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    living = new_folder(tmp_path, "shop", "evaluation")
+    RunFolder(living).start(About("shop", "evaluation", living, settings_with(), (0,), {}))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "status.json").write_text("[1]")
+    (killed,) = mark_abandoned(tmp_path)
+    status = read(killed, "status.json")
+    assert (status["status"], "was killed" in status["error"]) == ("interrupted", True)
+    assert read(living, "status.json")["status"] == "running"
+    assert mark_abandoned(tmp_path) == []
 
 
 def test_what_goes_wrong_after_the_end_does_not_unmake_the_result() -> None:
@@ -217,12 +244,12 @@ class Stopped(Broken):
         raise KeyboardInterrupt
 
 
-def test_a_run_that_is_stopped_while_it_starts_has_failed(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_while_it_starts_is_interrupted(tmp_path: Path) -> None:
     folder = new_folder(tmp_path, "letters", "fit")
     about = About("letters", "fit", folder, settings_with(), (0,), {})
     with pytest.raises(KeyboardInterrupt), Run(about, [RunFolder(folder), Stopped("start")]):
         pass
-    assert read(folder, "status.json")["status"] == "failed"
+    assert read(folder, "status.json")["status"] == "interrupted"
 
 
 def test_no_folder_is_left_empty_by_what_comes_before_the_run(

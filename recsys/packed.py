@@ -1,0 +1,29 @@
+"""An engine as bytes: the files of its folder in an archive that compresses nothing."""
+
+import io
+from typing import TYPE_CHECKING
+from zipfile import ZIP_STORED, ZipFile
+
+from recsys.features.drafts import temporary_folder
+
+if TYPE_CHECKING:
+    from recsys.engine import Engine
+
+
+def packed(engine: "Engine") -> bytes:
+    """All that `save` writes; a folder for it is made where the module `tempfile` makes them."""
+    buffer = io.BytesIO()
+    with temporary_folder() as folder:
+        saved = folder / "engine"
+        engine.save(saved)
+        with ZipFile(buffer, "w", ZIP_STORED) as archive:
+            for path in sorted(saved.rglob("*")):
+                archive.write(path, path.relative_to(saved))
+    return buffer.getvalue()
+
+
+def unpacked(kind: "type[Engine]", content: bytes) -> "Engine":
+    """The engine that was packed, by `load` with all that it checks."""
+    with temporary_folder() as folder, ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(folder)
+        return kind.load(folder)
