@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
+from recsys.features.kernels import compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Repeats:
         return newest
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _find(offsets: Array, keys: Array, last: Array, earlier: Array, counts: Array) -> None:
     """`last` (keys,) is the place at which each key stood last, of whatever user."""
     for user in range(len(offsets) - 1):

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from recsys.features.errors import RecsysError
 
 if TYPE_CHECKING:
     from recsys.engine import Engine
 
+_LONG = 200  # items of a long list
 _MANY = 40  # users of one block who are more than a few, and more than one thread takes
 
 
@@ -36,22 +39,22 @@ def _requests(engine: "Engine") -> Iterator[Callable[[], object]]:
 
 def _of_one(engine: "Engine") -> Iterator[Callable[[], object]]:
     """Everything that this engine can be asked, with its own rules."""
-    items, users = engine.items.to_list(), engine.users.to_list()
-    askers = [users[:1], users[:3], (users * _MANY)[:_MANY], [None], []]
+    items, users = engine.items.to_list(), engine.users[:_MANY].to_list()
+    askers = [users[:1], users[:3], (users * _MANY)[:_MANY], _nobody(engine), []]
     sessions: list[dict[str, list[Any]]] = [
         {"one": items[:1]},
         {"one": items[:1], "other": items[:2], "none": []},
         {"long": (items * 300)[:300]},
         {f"visit {n}": items[n % len(items) :][:3] for n in range(_MANY)},
     ]
-    for k in (1, 10, len(items)):
+    for k in (1, 10, min(len(items), _LONG)):
         for asked in askers:
             yield lambda u=asked, k=k: engine.recommend(u, k=k)  # type: ignore[misc]
         for visits in sessions:
             yield lambda s=visits, k=k: engine.recommend(sessions=s, k=k)  # type: ignore[misc]
     yield from _of_few_items(engine, items, askers)
     yield from _of_probabilities(engine, askers)
-    for asked in (users[:1], ["nobody"]):
+    for asked in (users[:1], _nobody(engine)):
         yield lambda u=asked: engine.explain(u[0], k=3)  # type: ignore[misc]
         yield lambda u=asked: engine.explain(u[0], items=items[:2])  # type: ignore[misc]
     yield lambda: engine.explain(sessions=sessions[0], k=3)
@@ -65,23 +68,27 @@ def _of_few_items(
     engine: "Engine", items: list[Any], askers: list[list[Any]]
 ) -> Iterator[Callable[[], object]]:
     """Lists of nothing, of one item and of a few, as conditions leave them."""
+    visit = {"visit": items[:2]}
     for left in (0, 1, 3):
-        barred = items[: len(items) - left]
+        where = _only(engine, items[:left])
         for asked in askers:
-            yield lambda u=asked, b=barred: engine.recommend(u, k=3, exclude=b)  # type: ignore[misc]
-        yield (
-            lambda b=barred: engine.recommend(  # type: ignore[misc]
-                sessions={"visit": items[:2]}, k=3, exclude=b
-            )
-        )
-        yield (
-            lambda b=barred: engine.explain(  # type: ignore[misc]
-                sessions={"visit": items[:2]}, k=3, exclude=b
-            )
-        )
-    column = engine.learnt.catalog.columns.item
-    yield lambda: engine.recommend(askers[2], k=3, where=f"{column} IS NOT NULL")
-    yield lambda: engine.recommend(askers[0], k=3, where=f"{column} IS NULL")
+            yield lambda u=asked, w=where: engine.recommend(u, k=3, where=w)  # type: ignore[misc]
+        yield lambda w=where: engine.recommend(sessions=visit, k=3, where=w)  # type: ignore[misc]
+        yield lambda w=where: engine.explain(sessions=visit, k=3, where=w)  # type: ignore[misc]
+    for asked in askers[:3:2]:
+        yield lambda u=asked: engine.recommend(u, k=3, exclude=items[:2])  # type: ignore[misc]
+
+
+def _only(engine: "Engine", items: list[Any]) -> "pl.Expr":
+    """A condition that only these items meet."""
+    column = pl.col(engine.learnt.catalog.columns.item)
+    return column.is_in(items) if items else column.is_null()
+
+
+def _nobody(engine: "Engine") -> list[Any]:
+    """An id that no user has."""
+    ids = engine.users
+    return [int(str(ids.max() or 0)) + 1] if ids.dtype.is_integer() else ["nobody at all"]
 
 
 def _of_probabilities(engine: "Engine", askers: list[list[Any]]) -> Iterator[Callable[[], object]]:
@@ -96,11 +103,12 @@ def _of_probabilities(engine: "Engine", askers: list[list[Any]]) -> Iterator[Cal
 def _ruled(engine: "Engine", settings: dict[str, Any]) -> None:
     """The shapes of lists that rules of the final list see."""
     ruled = engine.with_final(settings)
-    items, users = engine.items.to_list(), engine.users.to_list()
-    for asked in (users[:1], (users * _MANY)[:_MANY], ["nobody"]):
-        for barred in ((), items, items[1:]):
+    items, users = engine.items.to_list(), engine.users[:_MANY].to_list()
+    conditions = [None, _only(engine, []), _only(engine, items[:1])]
+    for asked in (users[:1], (users * _MANY)[:_MANY], _nobody(engine)):
+        for where in conditions:
             try:
-                ruled.recommend(asked, k=3, exclude=barred)
+                ruled.recommend(asked, k=3, where=where)
             except RecsysError:
                 continue
     if users:

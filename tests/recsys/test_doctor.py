@@ -19,6 +19,9 @@ from recsys.doctor import (
     examine,
     older,
 )
+from recsys.features import reading
+from recsys.features.kernels import folders
+from recsys.retrieval import topk
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,3 +138,29 @@ def test_a_cache_that_cannot_be_made_is_a_note(
     cache = next(check for check in examine().checks if check.name == "cache")
     assert cache.state == "note"
     assert "RECSYS_CACHE" in cache.mend
+
+
+def kernels_kept_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(folder))
+    (check,) = [each for each in examine().checks if each.name == "kernels"]
+    return check
+
+
+def test_where_kernels_are_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = kernels_kept_in(tmp_path, monkeypatch)
+    assert (check.state, check.found) == ("ok", "none is compiled yet")
+    for module in (reading, topk):
+        (folder,) = folders(Path(str(module.__file__)))
+        folder.mkdir(parents=True)
+        (folder / "dot.nbi").touch()
+    check = kernels_kept_in(tmp_path, monkeypatch)
+    assert (check.state, check.found) == ("ok", f"2 in {tmp_path}")
+
+
+def test_kernels_that_cannot_be_kept_are_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    check = kernels_kept_in(tmp_path / "file" / "numba", monkeypatch)
+    assert (check.state, "no folder can be written" in check.found) == ("note", True)
+    assert "recsys warmup" in check.mend
