@@ -53,6 +53,7 @@ def assemble(
     item_ids, item_places = _distinct(rows["item"])
     users = Vocabulary.of(user_ids, "user")
     known = Vocabulary.of(item_ids, "item") if items is None else items.extended(item_ids)
+    item_ids = Vocabulary(item_ids).in_type_of(known).ids
     user_rows, times = users.rows(user_ids)[user_places], _times(rows)
     item_rows = known.rows(item_ids)[item_places]
     names, codes = _event_codes(rows, events, declared)

@@ -1,7 +1,7 @@
 """What is known of each item: texts, categories, numbers, tags, vectors, price and stock."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -16,10 +16,11 @@ from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
 from recsys.features.interactions import Interactions
+from recsys.features.missing import missing_notes
 from recsys.features.predicate import Predicate, mask_of
 from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
 from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats
-from recsys.features.sources import Source, collected, left_out, scan
+from recsys.features.sources import Source, collected, left_out, opened
 from recsys.features.stored import Stored, exists, read_json, reading
 from recsys.features.values import (
     Tags,
@@ -158,7 +159,7 @@ class Catalog:
 
         Raises DataError where `items` lacks one of our items.
         """
-        rows = self.items.rows(items.ids)
+        rows = self.items.in_type_of(items).rows(items.ids)
         held = np.flatnonzero(rows != PAD)
         if len(held) != len(self):
             raise DataError(
@@ -266,12 +267,13 @@ def read_catalog(
     used becomes null and is noted: the row stays. Raises DataError on a missing column, a catalogue
     without items, vectors of differing lengths, and in strict mode on any rejected row.
     """
-    rows = scan(source, columns, data_dir)
-    tests = _tests(rows, columns)
-    read = collected(rows.select(*columns.mapped, reason_code(tests).alias(_REASON)), columns)
+    rows = opened(source, columns, data_dir)
+    tests = _tests(rows.typed, columns)
+    chosen = rows.typed.select(*columns.mapped, reason_code(tests).alias(_REASON))
+    read = collected(chosen, columns)
     passed = read.filter(pl.col(_REASON) == 0).drop(_REASON)
     taken = _taken(passed[columns.item], columns)
-    rejections = Rejections.of(read[_REASON], taken, tests, DUPLICATE, rows)
+    rejections = Rejections.of(read[_REASON], taken, tests, DUPLICATE, rows.raw)
     if quarantine is not None:
         rejections.write(quarantine)
     if not len(passed):
@@ -282,9 +284,11 @@ def read_catalog(
     if strict:
         rejections.raise_if_any()
     catalog, notes = _catalog_of(_one_row_each(passed[taken], columns), columns)
+    counts = np.ones(len(catalog), np.int64)
+    notes += missing_notes(catalog.items, counts, "rows are of", columns)
     if len(taken) > len(catalog):
         notes.append(f"{len(taken):,} rows are merged into {len(catalog):,} items")
-    return catalog, rejections.noting(*notes)
+    return catalog, rejections.noting(*rows.notes, *notes)
 
 
 def _tests(rows: pl.LazyFrame, columns: CatalogColumns) -> Mapping[str, pl.Expr]:
@@ -321,42 +325,36 @@ def _one_row_each(rows: pl.DataFrame, columns: CatalogColumns) -> pl.DataFrame:
 def _catalog_of(rows: pl.DataFrame, columns: CatalogColumns) -> tuple[Catalog, list[str]]:
     """The catalogue of one row per item, and a note on values that cannot be used."""
     ids = rows[columns.item].alias("id")
-    _check_types(rows, columns)
     vectors = {name: vectors_of(rows[name], ids) for name in columns.vector}
     frame = rows.select(name for name in columns.described if name not in vectors)
     notes = []
     for name in columns.number:
-        if strange := int((np.isnan(as_numbers(frame[name])) & _given(frame[name])).sum()):
+        if strange := _strange(frame, name, least=-np.inf):
             notes.append(f"number {name!r}: {strange:,} values are not finite and count as missing")
-    if columns.price is not None:
-        price = as_numbers(frame[columns.price])
-        usable = price >= 0
-        if strange := int((~usable & _given(frame[columns.price])).sum()):
-            notes.append(
-                f"price: {strange:,} values are not finite or negative and count as missing"
-            )
-        cleaned = pl.Series(columns.price, price).zip_with(
-            pl.Series(usable), pl.Series([None], dtype=pl.Float32)
-        )
-        frame = frame.with_columns(cleaned)
+    if columns.price is not None and (strange := _strange(frame, columns.price, least=0.0)):
+        notes.append(f"price: {strange:,} values are not finite or negative and count as missing")
+    frame = frame.with_columns(_usable(columns, frame.schema))
     known = frozen(np.ones(len(ids), np.bool_))
     catalog = Catalog(Vocabulary(ids, "item"), frame, columns, vectors, known)
     catalog.available()  # says now, not later, which word is neither yes nor no
     return catalog, notes
 
 
-def _given(column: pl.Series) -> Mask:
-    return column.is_not_null().to_numpy()
+def _strange(frame: pl.DataFrame, name: str, least: float) -> int:
+    """How many values that are given are no finite float32 from `least` on."""
+    numbers = as_numbers(frame[name])
+    return int((~(numbers >= least) & frame[name].is_not_null().to_numpy()).sum())
 
 
-def _check_types(rows: pl.DataFrame, columns: CatalogColumns) -> None:
-    for name in columns.category:
-        if rows.schema[name].is_nested():
-            raise DataError(f"category {name!r} must hold one value per item; map lists as tags")
-    for name in columns.tags:
-        kind = rows.schema[name]
-        if not (kind == pl.String or kind.is_nested()):
-            raise DataError(f"tags {name!r} must hold lists or text; got {kind}")
+def _usable(columns: CatalogColumns, schema: pl.Schema) -> Iterator[pl.Expr]:
+    """Prices and numbers as they came, null where they count as missing."""
+    names = dict.fromkeys([*columns.number, *([columns.price] if columns.price else [])])
+    for name in names:
+        if not schema[name].is_float():
+            continue
+        value, is_price = pl.col(name), name == columns.price
+        usable = value.cast(pl.Float32, strict=False).is_finite() & ((value >= 0) | (not is_price))
+        yield pl.when(usable).then(value).alias(name)
 
 
 def coverage_notes(log: Interactions, catalog: Catalog) -> list[str]:

@@ -1,11 +1,11 @@
 """Which columns of a table mean what, and where its rows come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
 from recsys.features.settings import Settings
 
@@ -27,7 +27,34 @@ Names = Annotated[Sequence[str], BeforeValidator(_listed)]
 Paths = Annotated[str | Path | Sequence[str | Path] | None, BeforeValidator(_listed)]
 """Paths and globs: one or several; always a tuple of strings once it is validated."""
 
-Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+def _one_byte(value: str) -> str:
+    if not value.isascii() or value in "\r\n\0":
+        raise ValueError("it must be one ASCII character, and none that ends a line")
+    return value
+
+
+Character = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_one_byte)]
+
+IdType = Literal["auto", "string", "integer"]
+
+Role = Literal[
+    "id",
+    "time",
+    "order",
+    "event",
+    "weight",
+    "quantity",
+    "position",
+    "number",
+    "price",
+    "category",
+    "tags",
+    "text",
+    "flag",
+    "vector",
+]
+"""What a column means, which decides its type wherever it came from (see features/roles.py)."""
 
 
 class EventType(Settings):
@@ -78,20 +105,27 @@ class Table(Settings):
     """Where rows come from, and which of them count."""
 
     noun: ClassVar[str] = "table"  # what messages call it
+    key: ClassVar[str] = "table"  # its table of the settings
 
     path: Paths = ()
     """Files and globs; may stay empty where a frame is given."""
-    format: Literal["csv", "parquet"] | None = None
-    """By default the suffix decides: .parquet, or .csv, .tsv, .txt, .data and .item."""
+    format: Literal["csv", "parquet", "jsonl"] | None = None
+    """By default the suffix decides: .parquet; .csv, .tsv, .txt, .data and .item; .jsonl and
+    .ndjson, a JSON object a line. CSV and JSON lines may be packed (.gz, .zst)."""
     separator: Character = ","
     header: bool = True
     names: Names = ()
     """The names of the columns of a CSV file without a header, in order."""
     quote: Character | None = '"'
     encoding: str = "utf8"
-    id_type: Literal["auto", "string", "integer"] = "auto"
-    """What ids are read as. "auto" keeps a frame's type; of a CSV file it makes integers of a
-    column of canonical integers (no leading zeros) and strings of any other."""
+    max_unpack_ratio: float = Field(default=100.0, ge=1)
+    """How many times its size a packed file may unpack to, beyond the first 64 MiB."""
+    id_type: IdType = "auto"
+    """What ids are read as; `user_type` and `item_type` overrule it, each for its column. "auto"
+    keeps text as text and makes 64-bit integers of all whole numbers (1.0 is 1); a CSV file's
+    column is one of whole numbers where each is written as one (no leading zeros), else text."""
+    missing_ids: Names = ()
+    """Texts that stand for a missing id, such as "NULL"; null, NaN and "" always do."""
     where: str | None = None
     """A condition in SQL, such as "price > 0"; rows that do not meet it are left out."""
 
@@ -108,26 +142,44 @@ class Table(Settings):
     @property
     def ids(self) -> tuple[str, ...]:
         """The columns that hold ids."""
-        return ()
+        return tuple(self.id_types)
+
+    @property
+    def id_types(self) -> Mapping[str, tuple[str, IdType]]:
+        """By column of ids: the setting that says what they are read as, and what it says."""
+        return {}
 
     @property
     def mapped(self) -> tuple[str, ...]:
         """Every column that has a meaning, each once."""
-        return self.ids
+        return tuple(self.roles)
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """What each mapped column means; of several meanings the one that decides its type."""
+        return dict.fromkeys(self.ids, "id")
 
 
 class LogColumns(Table):
     """The columns of a log of interactions."""
 
     noun: ClassVar[str] = "log"
+    key: ClassVar[str] = "interactions"
 
     user: str = "user_id"
+    user_type: IdType | None = None
+    """What user ids are read as; by default `id_type`."""
     item: str = "item_id"
+    item_type: IdType | None = None
+    """What item ids are read as; by default `id_type`."""
     time: str | None = None
     time_format: str | None = None
     """How text is read as time, such as "%d.%m.%Y %H:%M"; by default as ISO 8601."""
     future_tolerance: float = Field(default=86_400.0, ge=0)
     """Seconds that an event may lie ahead of now. A day, as local times are read as UTC."""
+    max_gap_days: float = Field(default=3652.5, gt=0, le=4e6)
+    """Times that so many days without an event part from all others are rejected: a missing time
+    that came as 1970 or 0001-01-01, seconds among milliseconds. 4e6 keeps them all."""
     order: str | None = None
     """A number that sorts a user's events where there is no time; beside a time, those at one."""
     ties: Literal["draw", "file"] = "draw"
@@ -143,21 +195,34 @@ class LogColumns(Table):
     is unknown or there was no list."""
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        return (self.user, self.item)
+    def id_types(self) -> Mapping[str, tuple[str, IdType]]:
+        return {
+            self.user: ("user_type", self.user_type or self.id_type),
+            self.item: ("item_type", self.item_type or self.id_type),
+        }
 
     @property
-    def mapped(self) -> tuple[str, ...]:
-        more = (self.time, self.order, self.event, self.weight, self.quantity, self.position)
-        return _each_once([*self.ids, *more])
+    def roles(self) -> Mapping[str, Role]:
+        pairs: list[tuple[str | None, Role]] = [
+            (self.time, "time"),
+            (self.order, "order"),
+            (self.event, "event"),
+            (self.weight, "weight"),
+            (self.quantity, "quantity"),
+            (self.position, "position"),
+        ]
+        return _roles(self.ids, pairs)
 
 
 class CatalogColumns(Table):
     """The columns of a catalogue of items."""
 
     noun: ClassVar[str] = "catalogue"
+    key: ClassVar[str] = "catalog"
 
     item: str = "item_id"
+    item_type: IdType | None = None
+    """What ids are read as; by default `id_type`."""
     text: Names = ()
     """Joined in this order into one text per item."""
     title: str | None = None
@@ -179,8 +244,8 @@ class CatalogColumns(Table):
     """Which row wins where an item has several; "most_common" decides for each column."""
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        return (self.item,)
+    def id_types(self) -> Mapping[str, tuple[str, IdType]]:
+        return {self.item: ("item_type", self.item_type or self.id_type)}
 
     @property
     def described(self) -> tuple[str, ...]:
@@ -191,8 +256,20 @@ class CatalogColumns(Table):
         return _each_once([*single, *(name for names in lists for name in names), *flags])
 
     @property
-    def mapped(self) -> tuple[str, ...]:
-        return _each_once([self.item, *self.described])
+    def roles(self) -> Mapping[str, Role]:
+        flags = [name for names in self.flags.values() for name in names]
+        pairs: list[tuple[str | None, Role]] = [
+            *((name, "vector") for name in self.vector),
+            (self.price, "price"),
+            *((name, "number") for name in self.number),
+            (self.available, "flag"),
+            *((name, "flag") for name in flags),
+            *((name, "category") for name in (self.variant, *self.category)),
+            *((name, "tags") for name in self.tags),
+            *((name, "text") for name in (self.title, *self.text)),
+        ]
+        of = _roles(self.ids, pairs)
+        return {name: of[name] for name in (*self.ids, *self.described)}
 
     @property
     def shown(self) -> str | None:
@@ -202,3 +279,12 @@ class CatalogColumns(Table):
 
 def _each_once(names: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def _roles(ids: Sequence[str], more: Iterable[tuple[str | None, Role]]) -> dict[str, Role]:
+    """The role of each column, ids first; the first that is named decides."""
+    roles: dict[str, Role] = dict.fromkeys(ids, "id")
+    for name, role in more:
+        if name is not None:
+            roles.setdefault(name, role)
+    return roles

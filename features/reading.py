@@ -11,9 +11,11 @@ from recsys.features.accepted import assemble
 from recsys.features.arrays import Array
 from recsys.features.columns import DEFAULT_EVENTS, EventType, LogColumns
 from recsys.features.errors import DataError, SettingsError
+from recsys.features.gaps import FAR_AFTER, FAR_BEFORE, moment, without_far_times
 from recsys.features.interactions import Clock, Interactions
+from recsys.features.missing import missing_notes
 from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
-from recsys.features.sources import Source, collected, left_out, scan
+from recsys.features.sources import Rows, Source, collected, left_out, opened
 from recsys.features.times import parse_order, parse_times
 from recsys.features.vocabulary import Vocabulary
 
@@ -58,9 +60,10 @@ def read_interactions(
     leaves out.
     Raises DataError where columns are missing, ids are of mixed types or no row is left.
     """
-    rows = scan(source, columns, data_dir)
-    reading = _how_to_read(rows, columns, events, now or datetime.now(UTC))
-    read = collected(_coded(rows, reading), columns)
+    rows = opened(source, columns, data_dir)
+    reading = _how_to_read(rows.typed, columns, events, now or datetime.now(UTC))
+    read = collected(_coded(rows.typed, reading), columns)
+    read, far = without_far_times(read, list(reading.tests), columns.max_gap_days)
     tests = list(reading.tests)
     if columns.max_events_per_user is not None:
         tests.append(f"of a user with more than {columns.max_events_per_user:,} events")
@@ -70,8 +73,10 @@ def read_interactions(
         passed = passed.with_row_index("row")
     declared = dict(events) != dict(DEFAULT_EVENTS)
     log, source_rows = assemble(passed, reading.clock, events, items, declared)
-    rejections = Rejections.of(read["reason"], source_rows, tests, DUPLICATE, rows)
-    rejections = rejections.noting(*_notes(log, rejections, reading, columns, events))
+    rejections = Rejections.of(read["reason"], source_rows, tests, DUPLICATE, rows.raw)
+    notes = [*rows.notes, *_met(rows, items, columns), *far]
+    notes += _notes(log, rejections, reading, rows, columns, events)
+    rejections = rejections.noting(*notes)
     if quarantine is not None:
         rejections.write(quarantine)
     if not len(log):
@@ -101,12 +106,12 @@ def _how_to_read(
         if len(events) > _MOST_EVENTS:
             raise SettingsError(f"at most {_MOST_EVENTS} events are allowed; got {len(events)}")
         known = pl.Enum(list(events))
-        named = pl.col(columns.event).cast(pl.String).cast(known, strict=False)
+        named = pl.col(columns.event).cast(known, strict=False)
         values["event"] = named.to_physical().cast(pl.UInt8)
         tests[UNKNOWN_EVENT] = pl.col("event").is_null()
     for noun, column in (("weight", columns.weight), ("quantity", columns.quantity)):
         if column is not None:
-            values[noun] = pl.col(column).cast(pl.Float64, strict=False)
+            values[noun] = pl.col(column)
             tests |= _amount_tests(noun)
     if columns.position is not None:
         values["position"] = _place(pl.col(columns.position))
@@ -134,6 +139,7 @@ def _read_clock(
     values["time"] = moments.value
     tests["unparsable time"] = pl.col("time").is_null()
     tests["time in the future"] = pl.col("time") > latest
+    tests[FAR_BEFORE] = tests[FAR_AFTER] = pl.lit(False)  # said of all times: see below
     return "time", moments.said
 
 
@@ -194,23 +200,39 @@ def _heaviest(log: Interactions) -> Iterator[str]:
         )
 
 
+def _met(rows: Rows, items: Vocabulary | None, columns: LogColumns) -> Iterator[str]:
+    """A note where the item ids of the log and of the catalogue are of different types."""
+    own = rows.typed.collect_schema()[columns.item]
+    if items is None or not len(items) or own == pl.Null:
+        return
+    of = {own.is_integer(): "the log", items.ids.dtype.is_integer(): "the catalogue"}
+    if len(of) > 1:
+        yield (
+            f"item ids are integers in {of[True]} and text in {of[False]}: they are compared as "
+            "text; item_type says how each table's are read"
+        )
+
+
 def _notes(
     log: Interactions,
     rejections: Rejections,
     reading: _Reading,
+    rows: Rows,
     columns: LogColumns,
     events: Mapping[str, EventType],
 ) -> Iterator[str]:
     if log.clock == "time" and len(log):
-        first, last = (datetime.fromtimestamp(t / 1e6, UTC) for t in _ends(log.times))
-        yield f"time: {reading.said}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+        first, last = (moment(time) for time in _ends(log.times))
+        yield f"time: {reading.said}, {first} to {last} UTC"
     if len(log):
         yield from _heaviest(log)
+    yield from missing_notes(log.users, log.counts, "events are of", columns)
+    yield from missing_notes(log.items, log.item_counts, "events are of", columns)
     if impressions := rejections.kept - len(log):
         placed = 0 if log.shown is None else len(log.shown)
         yield f"{impressions:,} impressions are no events; {placed:,} of them have a position"
     if UNKNOWN_EVENT in rejections.counts and columns.event is not None:
-        unknown = rejections.source.select(pl.col(columns.event).cast(pl.String).alias("name"))
+        unknown = rows.typed.select(pl.col(columns.event).alias("name"))
         counts = (
             unknown.filter(~pl.col("name").is_in(list(events)))
             .group_by("name")

@@ -1,58 +1,92 @@
-"""Tables of any kind - frames of several libraries, CSV and Parquet files - as lazy rows."""
+"""Tables of any kind - frames of several libraries, files of several formats - as lazy rows."""
 
-import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import narwhals as nw
 import polars as pl
 
-from recsys.features.columns import Table
+from recsys.features.columns import LogColumns, Role, Table
 from recsys.features.errors import DataError
+from recsys.features.files import format_of, paths_of, scanned
+from recsys.features.frames import as_polars, column_names, is_frame
+from recsys.features.merging import Part, merged
 from recsys.features.predicate import expression_of, shown
+from recsys.features.roles import About, typed
 from recsys.features.sql_parser import Condition, parse_condition
 
 Source = Any
-"""A polars, pandas, pyarrow or duckdb table, or paths and globs of files, or None."""
+"""A polars, pandas, pyarrow or duckdb table, paths and globs of files, a list of any, or None."""
 
-_FORMATS = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".data": "csv",
-    ".item": "csv",
-}
-_PACKED = (".gz", ".zst")
-_SAMPLE = 10_000  # rows that the type of a CSV column is judged by
-_CANONICAL = r"^(?:0|-?[1-9][0-9]{0,17})$"  # an integer that comes back as it was written
+_MIXED: tuple[Role, ...] = ("category", "event", "text", "tags", "number", "price")
+"""What may be read from a column of pandas whose values are of several types."""
+
+
+_SHOWN = 100  # columns that a message names
+_LONGEST = 300  # characters of a path that a message repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a table, read only when they are collected."""
+
+    typed: pl.LazyFrame
+    """Each column that has a role in the type of its role (see features/roles.py)."""
+    raw: pl.LazyFrame
+    """The same rows as they came."""
+    notes: tuple[str, ...]
+    """What was read otherwise than it came."""
+
+
+def opened(source: Source, table: Table, data_dir: Path | None = None) -> Rows:
+    """The rows of a source, whose columns mean what `table` says.
+
+    Files that `table.path` names are read where `source` is None; relative paths begin at
+    `data_dir`. Raises DataError on a missing or unreadable file, a missing column, or a column of
+    a type that its role cannot have.
+    """
+    roles = {**table.roles, **{n: None for n in _needed(table) if n not in table.roles}}
+    given = _given(source, table)
+    with _readable(_named(given, table)):
+        parts = _parts(given, roles, _about(table), table, data_dir)
+        return _rows(parts, roles, _about(table))
 
 
 def scan(source: Source, table: Table, data_dir: Path | None = None) -> pl.LazyFrame:
-    """The rows of a source, read only when they are collected; ids have the type they will keep.
+    """The rows of `opened`, each column in the type of its role."""
+    return opened(source, table, data_dir).typed
 
-    Files that `table.path` names are read where `source` is None; relative paths begin at
-    `data_dir`. Every column of a CSV file but ids and those of `table.where` comes as text.
-    Raises DataError on a missing or unreadable file, a missing column or ids of mixed types.
+
+def event_rows(source: Source, columns: LogColumns, noun: str = "sessions") -> pl.DataFrame:
+    """Events that a request brings along, from any frame (or file) that a fit takes.
+
+    The user and the item column must be there; time, order, event, weight and quantity count where
+    they are. Columns keep their names and have the types of their roles: ids Int64, UInt64 or
+    String and null where missing, events String, amounts Float64 (NaN for what is no number),
+    times as `parse_times` reads them. Raises DataError, which calls the table `noun`.
     """
-    if source is None or isinstance(source, str | Path | list | tuple):
-        return _with_ids(_scan_files(source, table, data_dir), table)
-    if not isinstance(source, pl.DataFrame | pl.LazyFrame):
-        return _with_ids(_foreign(source, table), table)
-    with _readable(f"the {table.noun}"):
-        return _with_ids(_checked(source.lazy(), table, f"the {table.noun}"), table)
+    given = _given(source, columns)
+    about = _about(columns, noun)
+    with _readable(f"the {noun}"):
+        parts = _parts(given, {columns.user: "id", columns.item: "id"}, about, columns, None,
+                       more=columns.roles)  # fmt: skip
+        there = [set(part.rows.collect_schema().names()) for part in parts]
+        roles = {n: role for n, role in columns.roles.items() if all(n in each for each in there)}
+        rows = _rows(parts, roles, about).typed
+        return rows.select(list(roles)).collect(engine="streaming")
 
 
 def check_columns(table: Table, data_dir: Path | None = None) -> None:
     """Raise the DataError of `scan` where the files that `table.path` names are not there or lack a
     column: by the first of them alone, whose rows are read only where they are not in UTF-8.
     """
-    paths = _paths(None, table, data_dir)
+    paths = _found(_given(None, table), table, data_dir)
     with _readable(_named(paths, table)):
-        _untyped(paths[:1], table)
+        for rows in scanned(paths[:1], table):
+            _require(rows.collect_schema().names(), _needed(table), _named(paths, table))
 
 
 def collected(rows: pl.LazyFrame, table: Table) -> pl.DataFrame:
@@ -103,178 +137,86 @@ def _needed(table: Table) -> list[str]:
     return list(dict.fromkeys([*table.mapped, *read]))
 
 
-def _checked(rows: pl.LazyFrame, table: Table, what: str) -> pl.LazyFrame:
-    _require(rows.collect_schema().names(), table, what)
-    return rows
-
-
-def _require(names: Sequence[str], table: Table, what: str) -> None:
-    missing = [name for name in _needed(table) if name not in names]
+def _require(names: Sequence[str], needed: Sequence[str], what: str) -> None:
+    missing = [name for name in needed if name not in names]
     if missing:
-        raise DataError(f"{what} lacks the columns {missing}; it has {list(names)}")
+        shown = list(names) if len(names) <= _SHOWN else [*names[:_SHOWN], "..."]
+        raise DataError(f"{what} lacks the columns {missing}; it has {shown}")
+    twice = [name for name in needed if f"{name}_duplicated_0" in names]  # polars' word for it
+    if twice:
+        raise DataError(f"{what} has several columns of one name: {twice}; name each apart")
 
 
-def _foreign(source: Source, table: Table) -> pl.LazyFrame:
-    """The mapped columns of another library's table; other columns may not even be convertible."""
-    try:
-        frame = nw.from_native(source).lazy()
-    except TypeError:
-        raise DataError(
-            f"the {table.noun} must be a polars, pandas, pyarrow or duckdb table or the path of a "
-            f"file; got {type(source).__name__}"
-        ) from None
-    _require(frame.collect_schema().names(), table, f"the {table.noun}")
-    try:
-        rows: pl.DataFrame = frame.select(_needed(table)).collect("polars").to_native()
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"the {table.noun} has a column of mixed types: {error}") from error
-    return rows.lazy()
-
-
-def _scan_files(source: Source, table: Table, data_dir: Path | None) -> pl.LazyFrame:
-    paths = _paths(source, table, data_dir)
-    with _readable(_named(paths, table)):
-        rows = _untyped(paths, table)
-        return _typed(rows, paths, table) if _is_csv(paths, table) else rows
-
-
-def _paths(source: Source, table: Table, data_dir: Path | None) -> list[Path]:
-    """The files of a source, at least one, all of one format."""
-    given = (
-        table.paths if source is None else [source] if isinstance(source, str | Path) else source
+def _about(table: Table, noun: str | None = None) -> About:
+    return About(
+        noun=noun or table.noun,
+        key=table.key,
+        id_types=table.id_types,
+        missing_ids=tuple(table.missing_ids),
+        tag_separator=getattr(table, "tag_separator", "|"),
     )
-    paths = [path for each in given for path in _matches(str(each), data_dir, table)]
-    if not paths:
-        raise DataError(f"the {table.noun} needs a table or a path; got none")
-    if len({_format_of(path, table) for path in paths}) > 1:
+
+
+def _given(source: Source, table: Table) -> list[Any]:
+    """What a source consists of: frames, paths and globs."""
+    if source is None:
+        return list(table.paths)
+    return list(source) if isinstance(source, list | tuple) else [source]
+
+
+def _found(given: Sequence[Any], table: Table, data_dir: Path | None) -> list[Path]:
+    paths = paths_of(given, table, data_dir)
+    if len({format_of(path, table) for path in paths}) > 1:
         raise DataError(f"the files of the {table.noun} must be of one format; got {paths}")
     return paths
 
 
-def _named(paths: Sequence[Path], table: Table) -> str:
-    named = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-    return f"the {table.noun} in {named}"
+def _parts(
+    given: Sequence[Any],
+    roles: Mapping[str, Role | None],
+    about: About,
+    table: Table,
+    data_dir: Path | None,
+    more: Mapping[str, Role | None] = MappingProxyType({}),
+) -> list[Part]:
+    """The parts of a table, each of which has the columns of `roles`, and of `more` what it has."""
+    parts = []
+    files = [each for each in given if isinstance(each, str | Path)]
+    if files or not given:
+        paths = _found(files, table, data_dir)
+        untyped = format_of(paths[0], table) == "csv"
+        for rows in scanned(paths, table):
+            _require(rows.collect_schema().names(), list(roles), _named(paths, table))
+            parts.append(Part(rows, untyped))
+    for frame in given:
+        if isinstance(frame, str | Path):
+            continue
+        if not is_frame(frame):
+            raise DataError(
+                f"the {about.noun} must be a polars, pandas, pyarrow or duckdb table or the path "
+                f"of a file; got {type(frame).__name__}"
+            )
+        names = column_names(frame, about.noun)
+        _require(names, list(roles), f"the {about.noun}")
+        wanted = {**roles, **{name: role for name, role in more.items() if name in names}}
+        texts = [name for name, role in wanted.items() if _may_mix(name, role, about)]
+        parts.append(Part(as_polars(frame, list(wanted), texts, about.noun), untyped=False))
+    return parts
 
 
-def _matches(pattern: str, data_dir: Path | None, table: Table) -> list[Path]:
-    """The files that a path or glob stands for, in the order of their names."""
-    path = Path(pattern) if data_dir is None else data_dir / pattern
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name its files, such as {path / '*.parquet'}")
-    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-    if not found:
-        raise DataError(f"no file of the {table.noun} matches {path}")
-    return found
+def _may_mix(name: str, role: Role | None, about: About) -> bool:
+    return role in _MIXED or about.id_types.get(name, ("", "auto"))[1] == "string"
 
 
-def _format_of(path: Path, table: Table) -> str:
-    if table.format is not None:
-        return table.format
-    name = _unpacked(path)
-    if name.suffix.lower() not in _FORMATS:
-        raise DataError(
-            f"the format of {path} is not known by its suffix ({', '.join(_FORMATS)}); "
-            'set format = "csv" or "parquet"'
-        )
-    return _FORMATS[name.suffix.lower()]
+def _rows(parts: Sequence[Part], roles: Mapping[str, Role | None], about: About) -> Rows:
+    raw, about, mixed = merged(parts, roles, about)
+    rows, notes = typed(raw, roles, about)
+    return Rows(rows, raw, (*mixed, *notes))
 
 
-def _unpacked(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in _PACKED else path
-
-
-def _is_csv(paths: Sequence[Path], table: Table) -> bool:
-    return _format_of(paths[0], table) == "csv"
-
-
-def _untyped(paths: Sequence[Path], table: Table) -> pl.LazyFrame:
-    """The rows of files that have the columns they need; those of CSV are all text."""
-    if _is_csv(paths, table):
-        rows = _csv(paths, table, infer=False)
-    else:
-        rows = pl.scan_parquet(list(paths), glob=False)
-    return _checked(rows, table, _named(paths, table))
-
-
-def _typed(rows: pl.LazyFrame, paths: Sequence[Path], table: Table) -> pl.LazyFrame:
-    """All columns as text, except ids of canonical integers and what `where` compares."""
-    types: dict[str, pl.DataType] = {
-        name: pl.Int64() for name in table.ids if _are_integers(rows, name, table)
-    }
-    condition = _condition(table)
-    if condition is not None:
-        read = set(condition.columns) - set(table.ids)
-        inferred = _csv(paths[:1], table, infer=True).collect_schema()
-        types |= {name: _wide(inferred[name]) for name in read}
-    return rows.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in types.items())
-
-
-def _wide(kind: pl.DataType) -> pl.DataType:
-    """Numbers that began whole may go on with fractions: they are compared as fractions."""
-    return pl.Float64() if kind.is_integer() else kind
-
-
-def _csv(paths: Sequence[Path], table: Table, infer: bool) -> pl.LazyFrame:
-    tabs = (
-        "separator" not in table.model_fields_set and _unpacked(paths[0]).suffix.lower() == ".tsv"
-    )
-    is_utf8 = table.encoding.lower().replace("-", "") == "utf8"
-    files: list[Any] = [path if is_utf8 else _decoded(path, table.encoding) for path in paths]
-    return pl.scan_csv(
-        files,
-        separator="\t" if tabs else table.separator,
-        has_header=table.header,
-        new_columns=list(table.names) or None,
-        quote_char=table.quote,
-        infer_schema=infer,
-        infer_schema_length=_SAMPLE,
-        glob=False,
-    )
-
-
-def _decoded(path: Path, encoding: str) -> BytesIO:
-    """A file as UTF-8."""
-    try:
-        return BytesIO(path.read_text(encoding=encoding).encode())
-    except (LookupError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as encoding {encoding!r}: {error}") from None
-
-
-def _are_integers(rows: pl.LazyFrame, name: str, table: Table) -> bool:
-    if table.id_type != "auto":
-        return False
-    canonical = pl.col(name).str.contains(_CANONICAL)
-    verdict = canonical.all() & (canonical.count() > 0)
-    sample = rows.select(name).drop_nulls().head(_SAMPLE).select(verdict)
-    return bool(sample.collect().item()) and bool(
-        rows.select(verdict).collect(engine="streaming").item()
-    )
-
-
-def _with_ids(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
-    """Bring ids to text or integers, or say why that cannot be."""
-    schema = rows.collect_schema()
-    return rows.with_columns(_id(name, schema[name], table) for name in table.ids)
-
-
-def _id(name: str, kind: pl.DataType, table: Table) -> pl.Expr:
-    column = pl.col(name)
-    if table.id_type == "integer" and kind.is_float():
-        return pl.when(column == column.round()).then(column).cast(pl.Int64)
-    if table.id_type == "integer" and kind == pl.String:
-        return column.cast(pl.Int64)
-    if table.id_type == "string" and kind.is_integer():
-        return column.cast(pl.String)
-    if kind == pl.String or kind.is_integer() or kind == pl.Null:
-        return column
-    if isinstance(kind, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
-    if kind == pl.Object:
-        raise DataError(f"column {name!r} of the {table.noun} mixes types; ids must be of one type")
-    hint = '; set id_type = "integer" if they are whole' if kind.is_float() else ""
-    raise DataError(
-        f"column {name!r} of the {table.noun} must hold strings or integers as ids; "
-        f"got {kind}{hint}"
-    )
+def _named(given: Sequence[Any], table: Table) -> str:
+    """What messages call a source."""
+    paths = [str(each)[:_LONGEST] for each in given if isinstance(each, str | Path)]
+    if not paths:
+        return f"the {table.noun}"
+    return f"the {table.noun} in {', '.join(paths[:3])}" + (", ..." if len(paths) > 3 else "")

@@ -38,6 +38,9 @@ def parse_times(rows: pl.LazyFrame, column: str, time_format: str | None = None)
     zone are taken as UTC. Raises DataError where no unit or notation fits.
     """
     kind = rows.collect_schema()[column]
+    if time_format is not None and kind.is_integer():  # such as 20150602, as a CSV file has it
+        text = pl.col(column).cast(pl.String)
+        return Moments(_moment(text, time_format), f"whole numbers as {time_format!r}")
     if kind == pl.Date:
         return Moments(pl.col(column).cast(pl.Datetime("us")).dt.timestamp("us"), "dates")
     if isinstance(kind, pl.Datetime):
@@ -46,7 +49,11 @@ def parse_times(rows: pl.LazyFrame, column: str, time_format: str | None = None)
     if kind == pl.String:
         return _parse_text(rows, column, time_format)
     if kind.is_numeric():
-        return _parse_numbers(rows, column, pl.col(column), whole=kind.is_integer())
+        if kind.is_integer():
+            return _parse_numbers(rows, column, pl.col(column), are_whole=True)
+        moments = _parse_numbers(rows, column, pl.col(column), are_whole=False)
+        said = f"{moments.said}, in 32 bits and so to some 2 minutes" if kind == pl.Float32 else ""
+        return Moments(moments.value, said or moments.said)
     if kind == pl.Null:
         return _nothing(column)
     raise DataError(
@@ -81,36 +88,42 @@ def _number(column: str) -> pl.Expr:
 
 def _parse_text(rows: pl.LazyFrame, column: str, time_format: str | None) -> Moments:
     if time_format is not None:
-        return Moments(_moment(column, time_format), f"text as {time_format!r}")
+        return Moments(_moment(pl.col(column), time_format), f"text as {time_format!r}")
     sample = rows.select(column).drop_nulls().head(_SAMPLE).collect(engine="streaming")
     if not len(sample):
         return _nothing(column)
     if sample.select(_number(column).count()).item() > len(sample) / 2:
-        return _parse_numbers(rows, column, _number(column), whole=False)
-    fitting = [each for each in _ISO if sample.select(_moment(column, each).count()).item()]
+        return _parse_numbers(rows, column, pl.col(column).str.strip_chars(), are_whole=True)
+    text = pl.col(column)
+    fitting = [each for each in _ISO if sample.select(_moment(text, each).count()).item()]
     if not fitting:
         raise DataError(
             f"time column {column!r} holds neither ISO 8601 nor numbers (such as "
             f"{sample.item(0, 0)!r}); say how to read it with time_format"
         )
-    return Moments(pl.coalesce([_moment(column, each) for each in fitting]), "text in ISO 8601")
+    return Moments(pl.coalesce([_moment(text, each) for each in fitting]), "text in ISO 8601")
 
 
-def _moment(column: str, notation: str) -> pl.Expr:
-    parsed = (
-        pl.col(column).str.strip_chars().str.to_datetime(notation, strict=False, time_unit="us")
-    )
+def _moment(text: pl.Expr, notation: str) -> pl.Expr:
+    parsed = text.str.strip_chars().str.to_datetime(notation, strict=False, time_unit="us")
     return parsed.dt.timestamp("us")
 
 
-def _parse_numbers(rows: pl.LazyFrame, column: str, value: pl.Expr, whole: bool) -> Moments:
-    """Numbers since 1970; `value` reads the column as numbers."""
-    finite = value.cast(pl.Float64).filter(value.is_finite()) if not whole else value
-    median = rows.select(finite.quantile(0.5, "nearest")).collect(engine="streaming").item()
-    if median is None:
+def _parse_numbers(rows: pl.LazyFrame, column: str, value: pl.Expr, are_whole: bool) -> Moments:
+    """Numbers since 1970; `value` are numbers or the text of them, which may be whole."""
+    number = value.cast(pl.Float64, strict=False)
+    # 0 and -1 stand for a missing time and say nothing of the unit.
+    told = number.filter(number.is_finite() & (number != 0) & (number != -1))
+    median = rows.select(pl.coalesce(told.quantile(0.5, "nearest"), number.median()))
+    middle = median.collect(engine="streaming").item()
+    if middle is None:
         return _nothing(column)
-    unit = _unit_of(float(median), column)
-    return Moments(_microseconds(value, _UNITS[unit], whole), f"epoch {unit}")
+    unit = _unit_of(float(middle), column)
+    per_second = _UNITS[unit]
+    if not are_whole:
+        return Moments(_fractions(number, per_second), f"epoch {unit}")
+    whole = _whole(value.cast(pl.Int64, strict=False), per_second)
+    return Moments(pl.coalesce(whole, _fractions(number, per_second)), f"epoch {unit}")
 
 
 def _unit_of(median: float, column: str) -> str:
@@ -123,14 +136,16 @@ def _unit_of(median: float, column: str) -> str:
     )
 
 
-def _microseconds(value: pl.Expr, per_second: int, whole: bool) -> pl.Expr:
-    """Scale to microseconds; null for what does not fit Int64."""
-    if not whole:
-        scaled = value.cast(pl.Float64) * (10**6 / per_second)
-        return pl.when(scaled.abs() < _MOST).then(scaled.round()).cast(pl.Int64, strict=False)
-    exact = value.cast(pl.Int64, strict=False)
+def _whole(value: pl.Expr, per_second: int) -> pl.Expr:
+    """Whole numbers as microseconds; null for what does not fit Int64."""
     if per_second > 10**6:
-        return exact // (per_second // 10**6)
+        return value // (per_second // 10**6)
     factor = 10**6 // per_second
     limit = int(_MOST) // factor
-    return pl.when(exact.is_between(-limit, limit)).then(exact) * factor
+    return pl.when(value.is_between(-limit, limit)).then(value) * factor
+
+
+def _fractions(value: pl.Expr, per_second: int) -> pl.Expr:
+    scaled = value * (10**6 / per_second)
+    scaled = scaled.floor() if per_second > 10**6 else scaled.round()
+    return pl.when(scaled.abs() < _MOST).then(scaled).cast(pl.Int64, strict=False)

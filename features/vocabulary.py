@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import polars as pl
 from recsys.features import parquet
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.errors import ArtifactError, DataError
+from recsys.features.facts import Facts
 
 Ids = pl.Series | Sequence[str] | Sequence[int] | Array
 """What a caller may pass where ids are asked for."""
@@ -56,14 +58,23 @@ class Vocabulary:
         return self.ids.gather(pl.Series(rows).replace(PAD, None).cast(pl.UInt32))
 
     def extended(self, ids: Ids) -> "Vocabulary":
-        """This vocabulary with the ids it does not know added at the end, in sorted order."""
+        """This vocabulary with the ids it does not know added at the end, in sorted order.
+
+        Text and integers meet as text.
+        """
         more = as_ids(ids, self.noun)
         if not len(self):
             return Vocabulary.of(more, self.noun)
-        own, more = _one_type(self.ids, more, self.noun)
+        own, more = _one_type(self.ids, more)
         new = more.drop_nulls().unique().sort()
         new = new.filter(~new.is_in(own.implode()))
         return Vocabulary(pl.concat([own, new.alias("id")]), self.noun)
+
+    def in_type_of(self, other: "Vocabulary") -> "Vocabulary":
+        """The same ids as text where the others are text."""
+        if other.ids.dtype != pl.String or self.ids.dtype == pl.String:
+            return self
+        return Vocabulary(self.ids.cast(pl.String), self.noun)
 
     def save(self, path: Path) -> None:
         self.ids.alias("id").to_frame().write_parquet(path)
@@ -140,15 +151,13 @@ def as_ids(ids: Ids, noun: str = "id") -> pl.Series:
     return series
 
 
-def _one_type(own: pl.Series, more: pl.Series, noun: str) -> tuple[pl.Series, pl.Series]:
+def _one_type(own: pl.Series, more: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Both in the type that holds the ids of both: Int64, else UInt64, else text."""
     if own.dtype == more.dtype or more.dtype == pl.Null:
         return own, more.cast(own.dtype)
+    kind: pl.DataType = pl.String()
     if own.dtype.is_integer() and more.dtype.is_integer():
-        both = pl.concat(
-            [own.head(0).to_frame("id"), more.head(0).to_frame("id")], how="vertical_relaxed"
-        )["id"].dtype
-        return own.cast(both), more.cast(both)
-    raise DataError(
-        f"{noun} ids are {own.dtype} in one table and {more.dtype} in another; "
-        "make them the same type in both"
-    )
+        ends: list[Any] = [ids.min() for ids in (own, more)] + [ids.max() for ids in (own, more)]
+        ends = [end for end in ends if end is not None]
+        kind = Facts(least=min(ends), most=max(ends)).integer if ends else own.dtype
+    return own.cast(kind), more.cast(kind)

@@ -259,8 +259,12 @@ def test_availability_is_said_in_many_ways(values, expected):
         ({"vector": "x"}, [[1.0, 2.0], [1.0, None]], "must be finite; item 'b'"),
         ({"vector": "x"}, ["1 2", "3 4"], "must hold lists of numbers; got String"),
         ({"vector": "x"}, pl.Series([None, None], dtype=pl.List(pl.Float64)), "holds no vector"),
-        ({"category": "x"}, [["a"], ["b"]], "category 'x' must hold one value"),
-        ({"tags": "x"}, [1, 2], "tags 'x' must hold lists or text; got Int64"),
+        ({"category": "x"}, [["a"], ["b"]], "category 'x' of the catalogue must hold one value"),
+        (
+            {"tags": "x"},
+            [True, None],
+            "tags 'x' of the catalogue must hold lists or text; got Bool",
+        ),
         ({"text": "y"}, [1, 2], r"catalogue lacks the columns \['y'\]"),
     ],
 )

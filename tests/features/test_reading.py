@@ -233,17 +233,24 @@ def test_the_catalogues_items_keep_their_rows():
     assert log.item_rows.tolist() == [1, 2]
 
 
-def test_items_of_another_type_than_the_catalogues_are_an_error():
-    with pytest.raises(DataError, match="item ids are String in one table and Int64 in another"):
-        read_interactions(log_of(["a"], [1]), items=Vocabulary.of(["m"], "item"))
+def test_items_of_another_type_than_the_catalogues_are_compared_as_text():
+    log, rejections = read_interactions(log_of(["a"], [1]), items=Vocabulary.of(["1"], "item"))
+    assert (log.items.ids.to_list(), log.item_rows.tolist()) == (["1"], [0])
+    assert "item ids are integers in the log and text in the catalogue" in rejections.notes[0]
 
 
-@pytest.mark.parametrize("width", [pl.Int8, pl.UInt16, pl.Int32, pl.UInt64])
-def test_integer_ids_keep_their_width(width):
+@pytest.mark.parametrize("width", [pl.Int8, pl.UInt16, pl.Int32, pl.UInt64, pl.Int128])
+def test_integer_ids_of_any_width_are_of_64_bits(width):
     ids = pl.Series([5, 3, 5], dtype=width)
     log, _ = read_interactions(log_of(ids, pl.Series(["x", "y", "z"])))
-    assert log.users.ids.dtype == width
+    assert log.users.ids.dtype == pl.Int64
     assert log.users.ids.to_list() == [3, 5]
+
+
+def test_ids_that_only_unsigned_integers_hold_are_unsigned():
+    ids = pl.Series([2**64 - 1, 3], dtype=pl.UInt64)
+    log, _ = read_interactions(log_of(ids, ["x", "y"]))
+    assert (log.users.ids.dtype, log.users.ids.to_list()) == (pl.UInt64, [3, 2**64 - 1])
 
 
 def test_categories_come_back_as_text():

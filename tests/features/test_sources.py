@@ -6,7 +6,7 @@ import pytest
 
 from recsys.features.columns import LogColumns
 from recsys.features.errors import DataError
-from recsys.features.sources import check_columns, collected, left_out, scan
+from recsys.features.sources import check_columns, collected, left_out, opened, scan
 
 LOG = LogColumns(weight="n")
 ROWS = {"user_id": ["a", "b"], "item_id": [1, 2], "n": [0.5, 2.0]}
@@ -55,13 +55,18 @@ def test_ids_of_mixed_types_are_refused():
         read(objects)
 
 
-def test_ids_of_floats_are_refused_unless_they_are_said_to_be_integers():
+def test_whole_floats_are_integers_and_fractions_are_refused_with_the_setting_that_helps():
     frame = TABLE.with_columns(pl.Series("item_id", [1.0, None]))
-    with pytest.raises(DataError, match=r"'item_id'.*got Float64; set id_type"):
-        read(frame)
-    whole = frame.select("item_id", "n", user_id="item_id")
-    columns = LogColumns(weight="n", id_type="integer")
-    assert read(whole, columns)["item_id"].to_list() == [1, None]
+    rows = opened(frame, LOG)
+    assert rows.typed.collect()["item_id"].to_list() == [1, None]
+    assert rows.notes == ("ids 'item_id': whole numbers that came as Float64 are read as integers",)
+    odd = TABLE.with_columns(pl.Series("item_id", [1.0, 1.5]))
+    with pytest.raises(DataError, match=r"'item_id' of the log .*item_type = \"string\" reads"):
+        read(odd)
+    assert read(odd, LogColumns(weight="n", item_type="string"))["item_id"].to_list() == [
+        "1.0",
+        "1.5",
+    ]
 
 
 def test_integers_become_strings_where_that_is_asked():
@@ -103,7 +108,7 @@ def test_a_file_of_tabs_is_known_by_its_suffix_in_any_encoding(tmp_path):
     for encoding in ("utf8", "latin-1"):
         (tmp_path / "log.tsv").write_text(text, encoding)
         rows = read(tmp_path / "log.tsv", LogColumns(weight="n", encoding=encoding))
-        assert rows.rows() == [("ä", "b", "2")]
+        assert rows.rows() == [("ä", "b", 2.0)]
 
 
 def test_a_list_of_numbers_is_no_table():
@@ -136,7 +141,7 @@ def test_one_late_string_makes_all_ids_of_a_csv_strings(tmp_path):
     assert read(tmp_path / "log.csv")["user_id"][[0, -1]].to_list() == ["0", "x"]
 
 
-@pytest.mark.parametrize("number", ["1" * 19, "+1", "1.0", "-0"])
+@pytest.mark.parametrize("number", ["1" * 21, "+1", "1.5", "-0", "01", "1e3"])
 def test_what_is_no_canonical_integer_stays_text(tmp_path, number):
     (tmp_path / "log.csv").write_text(f"user_id,item_id,n\n{number},1,1\n")
     assert read(tmp_path / "log.csv")["user_id"].to_list() == [number]
@@ -152,7 +157,7 @@ def test_files_without_header_separated_by_tabs(tmp_path):
 
 def test_tsv_means_tabs(tmp_path):
     (tmp_path / "log.tsv").write_text("user_id\titem_id\tn\n1\t2\t3\n")
-    assert read(tmp_path / "log.tsv").row(0) == (1, 2, "3")
+    assert read(tmp_path / "log.tsv").row(0) == (1, 2, 3.0)
 
 
 def test_latin_1(tmp_path):

@@ -60,7 +60,11 @@ def test_signed_and_unsigned_ids_meet_without_loss():
     extended = Vocabulary.of(pl.Series([-1], dtype=pl.Int64)).extended(
         pl.Series([large], dtype=pl.UInt64)
     )
-    assert extended.ids.to_list() == [-1, large]
+    assert extended.ids.to_list() == ["-1", str(large)], (
+        "no integer that others can read holds both"
+    )
+    small = Vocabulary.of(pl.Series([5], dtype=pl.UInt64)).extended(pl.Series([-1]))
+    assert (small.ids.dtype, small.ids.to_list()) == (pl.Int64, [5, -1])
 
 
 def test_an_extension_of_nothing_is_the_vocabulary_of_the_rest():
@@ -92,9 +96,9 @@ def test_asking_for_integers_among_strings_is_an_error_that_shows_the_value():
         Vocabulary.of(["a"], "item").rows([5])
 
 
-def test_extending_strings_by_integers_is_an_error():
-    with pytest.raises(DataError, match="String in one table and Int64 in another"):
-        Vocabulary.of(["a"], "item").extended([5])
+def test_text_and_integers_meet_as_text():
+    assert Vocabulary.of(["a"], "item").extended([5]).ids.to_list() == ["a", "5"]
+    assert Vocabulary.of([5], "item").extended(["a", "5"]).ids.to_list() == ["5", "a"]
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path):
