@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from recsys.features.arrays import Array, Floats
 from recsys.features.device import pick
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.text_adapters import Adapters
+from recsys.features.text_model import dimension_of, load_network, load_tokenizer, read_config
 from recsys.features.vector_cache import VectorCache, hashes_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class TextEncoder:
     @cached_property
     def dimension(self) -> int:
         """The length d of every vector."""
-        return int(self._config["hidden_size"])
+        return dimension_of(self._config)
 
     @cached_property
     def folder(self) -> Path:
@@ -114,6 +114,7 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """A name for all that a vector depends on besides its text."""
         digest = blake2b(f"mean {self.max_tokens} {self.half}".encode(), digest_size=16)
+        self.dimension  # noqa: B018 - looks through the folder before its files are read
         for path in sorted(self.folder.iterdir()):
             if path.suffix == ".safetensors" or path.name in _SHAPING:
                 digest.update(path.name.encode() + path.read_bytes())
@@ -127,32 +128,20 @@ class TextEncoder:
 
     @cached_property
     def _config(self) -> dict[str, Any]:
-        path = self.folder / "config.json"
-        try:
-            return dict(json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder} is no folder of a text model: {error}") from None
+        return read_config(self.folder)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """(tokenizer, network) on the device."""
         import torch
-        from transformers import AutoTokenizer
 
-        with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, **_LOCAL)
+        tokenizer = load_tokenizer(self.folder, self._config)
         network = self.network()
         return tokenizer, network.to(torch.bfloat16) if self.half else network
 
     def network(self) -> Any:
         """A copy of the model in fp32 on the device, adapters merged, for whoever trains it."""
-        import torch
-        from transformers import AutoModel
-
-        with _quiet_transformers():
-            network = AutoModel.from_pretrained(
-                self.folder, use_safetensors=True, dtype=torch.float32, **_LOCAL
-            )
+        network = load_network(self.folder)
         if self.adapters is not None:
             self.adapters.merge(network)
         return network.to(pick(self.device)).eval()
@@ -170,6 +159,8 @@ class TextEncoder:
             for batch in _batches(order, lengths, self.batch_tokens):
                 vectors[batch] = pooled(network, [tokens[i] for i in batch]).cpu().numpy()
                 advance(len(batch))
+        if not np.isfinite(vectors).all():
+            raise DataError(f"the text model in {self.folder} gives vectors that are not finite")
         return vectors
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
@@ -187,7 +178,6 @@ class TextEncoder:
 
 
 _SHAPING = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def pooled(network: Any, tokens: list[list[int]]) -> torch.Tensor:
@@ -206,8 +196,8 @@ def pooled(network: Any, tokens: list[list[int]]) -> torch.Tensor:
 
 def _folder(model: str) -> Path:
     """The folder of a model's files; raises DataError where it is nowhere to be found."""
-    if Path(model).is_dir():
-        return Path(model)
+    if (local := _local(model)) is not None:
+        return local
     package = importlib.util.find_spec(_MINILM_PACKAGE) if model == MINILM else None
     if package and package.submodule_search_locations:
         return Path(package.submodule_search_locations[0]) / "model"
@@ -217,10 +207,23 @@ def _folder(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=_MODEL_FILES))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"the text model {model!r} is neither a folder nor to be had from the hub "
+            f"the text model {model!r:.200} is neither a folder nor to be had from the hub "
             f"({type(error).__name__}): give the folder of a model, or, for {MINILM}, "
             "pip install 'recsys[minilm]'"
         ) from None
+
+
+def _local(model: str) -> Path | None:
+    """The folder of this name; None where there is none."""
+    try:
+        if model.strip() and Path(model).is_dir():
+            return Path(model)
+        is_file = bool(model.strip()) and Path(model).exists()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return None
+    if is_file:
+        raise DataError(f"the text model {model!r} is a file; give the folder of a model")
+    return None
 
 
 def _filled(texts: pl.Series | Sequence[str]) -> pl.Series:
@@ -258,17 +261,3 @@ def _bar(progress: Shown, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(console=Console(stderr=True), disable=not (progress and total)) as bar:
         task = bar.add_task("embedding texts", total=total)
         yield lambda texts: bar.advance(task, texts)
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Without the progress bar that transformers shows for its weights."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -80,14 +80,37 @@ class Adapters:
 
         try:
             about = json.loads((folder / _CONFIG).read_text())
-            weights = load_file(folder / _WEIGHTS)
-            return cls(
-                {name.removeprefix(_PREFIX): each for name, each in weights.items()},
+            loaded = cls(
+                {
+                    name.removeprefix(_PREFIX): each
+                    for name, each in load_file(folder / _WEIGHTS).items()
+                },
                 int(about["r"]),
                 float(about["lora_alpha"]),
             )
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError,
+                SafetensorError) as error:  # fmt: skip
             raise ArtifactError(f"{folder} holds no LoRA adapters: {error!r}") from None
+        loaded._check(folder)
+        return loaded
+
+    def _check(self, folder: Path) -> None:
+        """Raise ArtifactError where they are no pairs of thin matrices of one rank."""
+        if self.rank < 1 or not np.isfinite(self.alpha):
+            raise ArtifactError(
+                f"{folder}: adapters have a rank of 1 or more and a finite lora_alpha; "
+                f"got {self.rank} and {self.alpha}"
+            )
+        for name, values in self.weights.items():
+            pair = name.replace(_DOWN, _UP) if name.endswith(_DOWN) else name.replace(_UP, _DOWN)
+            ranked = values.shape[0 if name.endswith(_DOWN) else -1] if values.ndim == 2 else None
+            if pair == name or pair not in self.weights or ranked != self.rank:
+                raise ArtifactError(
+                    f"{folder}: {name[:100]!r} of {values.shape} is no half of a pair of rank "
+                    f"{self.rank}"
+                )
+            if not np.isfinite(values).all():
+                raise ArtifactError(f"{folder}: {name[:100]!r} holds values that are not finite")
 
     @classmethod
     def of(cls, state: Mapping[str, Floats], rank: int, alpha: float) -> Self:
