@@ -30,6 +30,7 @@ from recsys.features.sql_terms import (
     Term,
     alike,
     constant_term,
+    known,
     result,
     wanted,
 )
@@ -46,7 +47,7 @@ def _best(name: str, make: Callable[[list[pl.Expr]], pl.Expr], *terms: Term) -> 
 
 
 def _null_if(value: Term, other: Term) -> Term:
-    left, right = alike(value, other)
+    left, right = (known(term) for term in alike(value, other))
     made = pl.when((left.expression == right.expression).fill_null(False)).then(None)
     return result(
         "NULLIF", made.otherwise(left.expression), left.kind, left, right, whole=left.whole, times=2
@@ -66,7 +67,7 @@ def cases(*terms: Term) -> Term:
 
 
 def _compared(name: str, make: Comparison, left: Term, right: Term) -> Term:
-    same = alike(left, right)
+    same = [known(term) for term in alike(left, right)]
     for term in same:
         if term.kind == LIST:
             raise DataError(f"{term.told}; ask it with ARRAY_CONTAINS({term.said}, ...)")
@@ -120,7 +121,7 @@ def _stated(name: str, make: Callable[[pl.Expr], pl.Expr], term: Term) -> Term:
 
 
 def _is_null(term: Term) -> Term:
-    return result("IS NULL", term.expression.is_null(), FLAG, term)
+    return result("IS NULL", known(term).expression.is_null(), FLAG, known(term))
 
 
 def _glued(left: Term, right: Term) -> Term:

@@ -33,8 +33,7 @@ def arithmetic(name: str, make: Operation, left: Term, right: Term) -> Term:
         term.narrow or term.is_constant for term in terms
     )
     given = [term.expression.cast(pl.Float64) if term.whole else term.expression for term in terms]
-    made = make(*given).fill_nan(None)  # of 0 / 0 nothing can be said
-    return replace(result(name, made, NUMBER, *terms), narrow=narrow)
+    return replace(result(name, make(*given), NUMBER, *terms), narrow=narrow)
 
 
 def _counted(name: str, term: Term) -> Term:
@@ -60,7 +59,7 @@ def _numeric(name: str, make: Callable[[pl.Expr], pl.Expr], keeps: bool = False)
         whole = keeps and value.whole
         given = value.expression if whole or keeps else value.expression.cast(pl.Float64)
         made = make(given)
-        return result(name, made if whole else made.fill_nan(None), NUMBER, value, whole=whole)
+        return result(name, made, NUMBER, value, whole=whole)
 
     return Function(term, 1, 1)
 
@@ -81,7 +80,7 @@ def _rounded(value: Term, digits: Term | None = None) -> Term:
 
 def _power(base: Term, exponent: Term) -> Term:
     terms = [wanted("POWER", each, NUMBER).expression.cast(pl.Float64) for each in (base, exponent)]
-    return result("POWER", terms[0].pow(terms[1]).fill_nan(None), NUMBER, base, exponent)
+    return result("POWER", terms[0].pow(terms[1]), NUMBER, base, exponent)
 
 
 def _logarithm(value: Term, base: Term | None = None) -> Term:
@@ -89,7 +88,7 @@ def _logarithm(value: Term, base: Term | None = None) -> Term:
     number = 10.0 if base is None else fixed("LOG takes its base as a number", base, int | float)  # type: ignore[arg-type]
     if not (0 < number < float("inf") and number != 1):
         raise DataError(f"LOG takes a base above 0 other than 1; got {number}")
-    made = value.expression.cast(pl.Float64).log(float(number)).fill_nan(None)
+    made = value.expression.cast(pl.Float64).log(float(number))
     return result("LOG", made, NUMBER, value)
 
 

@@ -30,6 +30,7 @@ class Term:
     narrow: bool = False  # a float of 32 bits: constants are compared with it in 32 bits
     inner: str = NOTHING  # of a list what it holds
     size: int = 1  # nodes of the expression
+    made: bool = False  # by an operator or a function: a number may be NaN
 
     @property
     def is_constant(self) -> bool:
@@ -45,7 +46,19 @@ def result(
 ) -> Term:
     """What an operator or a function makes of terms, each of which stands in it `times` times."""
     size = 1 + times * sum(term.size for term in of)
-    return Term(expression, kind, f"the result of {name}", whole=whole, size=size)
+    return Term(expression, kind, f"the result of {name}", whole=whole, size=size, made=True)
+
+
+def known(term: Term) -> Term:
+    """The term, null where it is NaN, as 0 / 0 is: of that nothing can be said.
+
+    It is done where values are compared, not where they are made: polars writes it as a choice in
+    which the expression stands twice, so that a chain of them would grow without end.
+    """
+    if term.kind != NUMBER or term.whole or not term.made:
+        return term
+    expression = term.expression.fill_nan(None)
+    return replace(term, expression=expression, size=2 * term.size + 1, made=False)
 
 
 def column_term(name: str, dtype: pl.DataType) -> Term:

@@ -18,6 +18,7 @@ from recsys.features.sql_terms import (
     Term,
     alike,
     constant_term,
+    known,
     moment,
     result,
     wanted,
@@ -63,7 +64,7 @@ def cast(term: Term, kind: str, strict: bool) -> Term:
     if kind == FLAG:
         return result(name, _as_flag(term, strict), FLAG, term)
     if kind == NUMBER:
-        return result(name, value.cast(pl.Float64, strict=strict).fill_nan(None), NUMBER, term)
+        return result(name, value.cast(pl.Float64, strict=strict), NUMBER, term)
     whole = value if term.whole else value.cast(pl.Int64, strict=strict)
     return result(name, whole, NUMBER, term, whole=True)
 
@@ -94,7 +95,7 @@ def among(term: Term, values: tuple[Any, ...]) -> Term:
     if term.kind == LIST:
         raise DataError(f"{term.told}; ask it with ARRAY_CONTAINS({term.said}, ...)")
     one_each = {type(value): constant_term(value) for value in given}
-    same = alike(term, *one_each.values())[0]
+    same = known(alike(term, *one_each.values())[0])
     value, listed = _comparable(same, given)
     found = value.is_in(listed.implode())
     if len(given) < len(values):
