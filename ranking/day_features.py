@@ -95,9 +95,12 @@ def _different(parts: Array) -> int:
 
 
 def _lifts(log: Interactions, parts: Array, n: int) -> Floats:
-    """(items, n) the logarithm of each part's share of an item's events over that of all events."""
-    counts = np.bincount(log.item_rows.astype(np.int64) * n + parts, minlength=len(log.items) * n)
-    counts = counts.reshape(-1, n)
+    """(items, n) the logarithm of each part's share of an item's events over that of all events.
+
+    The events of one user and kind with an item count as one, spread over their parts.
+    """
+    keys = log.item_rows.astype(np.int64) * n + parts
+    counts = np.bincount(keys, log.repeats.shares, minlength=len(log.items) * n).reshape(-1, n)
     shares = (counts.sum(axis=0) + 1) / (counts.sum() + n)
     own = (counts + _PRIOR * shares) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
     lifts: Floats = np.log(own / shares).astype(np.float32)

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from recsys.features.arrays import DAY, Rows, Times
+from recsys.features.arrays import DAY, PAD, Rows, Times
 from recsys.features.interactions import Interactions
 from recsys.ranking.timeline import Events, Tally, Timeline
 
@@ -55,8 +55,10 @@ class Past:
         if log.clock != "time":  # steps before each user's newest event
             times, unit = np.arange(len(log)) - log.offsets[log.user_rows + 1] + 1, 1
         spans = [span * float(unit) for span in self.spans]
+        earlier = log.repeats.earlier
+        gaps = np.where(earlier == PAD, PAD, times - times[earlier])
         things = self.things[log.item_rows]
-        return Events(things, times, log.event_codes, self.n, len(log.events), spans)
+        return Events(things, times, log.event_codes, gaps, self.n, len(log.events), spans)
 
     @cached_property
     def _timeline(self) -> Timeline:

@@ -15,10 +15,13 @@ from recsys.features.threads import over_rows
 
 @dataclass(frozen=True)
 class Tally:
-    """What is known of things (...) at a moment each."""
+    """What is known of things (...) at a moment each.
 
-    counts: Floats  # (..., e) events of each kind
-    decayed: Floats  # (..., s) events, each worth exp(-age / span)
+    Of a user's events of one kind with one item the newest counts: all others are repeats.
+    """
+
+    counts: Floats  # (..., e) events of each kind, without repeats
+    decayed: Floats  # (..., s) the same of all kinds, each worth exp(-age / span)
     first: Times  # (...) when the first event was; the moment itself where there was none
     last: Times  # (...) when the last was; for none the start of all, or the moment if earlier
 
@@ -30,6 +33,7 @@ class Events:
     things: Rows  # (events,) PAD for what belongs to none
     times: Times  # (events,)
     codes: NDArray[np.uint8]  # (events,) below `kinds`
+    gaps: Times  # (events,) the time since the event that it repeats; PAD of one that repeats none
     n: int
     kinds: int
     spans: Sequence[float]
@@ -46,23 +50,25 @@ class Events:
 
     def at_end(self) -> Tally:
         """(n,) what is known of each thing after all events."""
-        things, times, codes = self.owned()
+        things, times, codes, gaps = self.owned()
         n, kinds, end = self.n, self.kinds, self.end
-        counts = np.bincount(things.astype(np.int64) * kinds + codes, minlength=n * kinds)
+        keys, new = things.astype(np.int64) * kinds + codes, gaps == PAD
+        counts = np.bincount(keys[new], minlength=n * kinds)
         decayed = np.empty((n, len(self.spans)), np.float32)
         for place, span in enumerate(self.spans):
-            decayed[:, place] = np.bincount(things, np.exp((times - end) / span), minlength=n)
+            added = np.where(new, 1.0, -np.expm1(-gaps / span))  # what it repeats counts no more
+            decayed[:, place] = np.bincount(things, added * np.exp((times - end) / span), n)
         first, last = np.full(n, end), np.full(n, self.start)
         np.minimum.at(first, things, times)
         np.maximum.at(last, things, times)
         return Tally(counts.reshape(n, kinds).astype(np.float32), decayed, first, last)
 
-    def owned(self) -> tuple[Rows, Times, NDArray[np.uint8]]:
-        """Things, times and codes of the events that belong to a thing."""
+    def owned(self) -> tuple[Rows, Times, NDArray[np.uint8], Times]:
+        """Things, times, codes and gaps of the events that belong to a thing."""
         own = self.things != PAD
         if own.all():
-            return self.things, self.times, self.codes
-        return self.things[own], self.times[own], self.codes[own]
+            return self.things, self.times, self.codes, self.gaps
+        return self.things[own], self.times[own], self.codes[own], self.gaps[own]
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,13 @@ class Timeline:
     @classmethod
     def of(cls, events: Events) -> Self:
         """Of the events that belong to a thing."""
-        things, times, codes = events.owned()
+        things, times, codes, gaps = events.owned()
         order = np.lexsort((times, things))
         offsets = offsets_of(np.bincount(things, minlength=events.n))
         spans, times = np.array(events.spans), times[order]
         counts = np.zeros((len(order), events.kinds), np.float32)
         decayed = np.zeros((len(order), len(spans)), np.float32)
-        _summed_up(offsets, times, codes[order], spans, counts, decayed)
+        _summed_up(offsets, times, codes[order], gaps[order], spans, counts, decayed)
         return cls(offsets, times, counts, decayed, spans, events.start)
 
     def at(self, things: Rows, moments: Times) -> Tally:
@@ -109,10 +115,12 @@ class Timeline:
 
 @compiled
 def _summed_up(
-    offsets: Array, times: Array, codes: Array, spans: Array, counts: Array, decayed: Array
-) -> None:
+    offsets: Array, times: Array, codes: Array, gaps: Array, spans: Array, counts: Array,
+    decayed: Array,
+) -> None:  # fmt: skip
     """What was known with each event: sums that decay are told from those of the event before.
 
+    One that repeats another takes the place of what is left of that: it adds the rest to 1 alone.
     They run in 64 bits, for in 32 a sum of ones stops at 2 ** 24.
     """
     so_far, lately = np.zeros(counts.shape[1]), np.zeros(len(spans))
@@ -122,8 +130,12 @@ def _summed_up(
             if event > offsets[thing]:
                 for span in range(len(spans)):
                     lately[span] *= np.exp(-(times[event] - times[event - 1]) / spans[span])
-            so_far[codes[event]] += 1
-            lately += 1
+            if gaps[event] < 0:
+                so_far[codes[event]] += 1
+                lately += 1
+            else:
+                for span in range(len(spans)):
+                    lately[span] -= np.expm1(-gaps[event] / spans[span])
             counts[event], decayed[event] = so_far, lately
 
 

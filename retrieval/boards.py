@@ -128,13 +128,18 @@ class BySeason:
 
     @classmethod
     def of(cls, worth: Floats, log: Interactions, by: By, prior: float) -> Self:
-        """Of an item with n of a season's events where e are expected: worth (n + m) / (e + m)."""
+        """Of an item with n of a season's events where e are expected: worth (n + m) / (e + m).
+
+        The events of one user and kind with an item count as one, spread over their seasons.
+        """
         seasons, items = _SEASONS[by], len(worth)
         own = np.bincount(
-            _season(log.times, seasons) * items + log.item_rows, minlength=seasons * items
+            _season(log.times, seasons) * items + log.item_rows,
+            log.repeats.shares,
+            minlength=seasons * items,
         ).reshape(seasons, items)
-        shares = own.sum(axis=1, keepdims=True) / max(1, len(log))
-        scores = (worth * (own + prior) / (log.item_counts * shares + prior)).astype(np.float32)
+        shares = own.sum(axis=1, keepdims=True) / max(1.0, own.sum())
+        scores = (worth * (own + prior) / (own.sum(axis=0) * shares + prior)).astype(np.float32)
         return cls(scores, np.stack([_descending(each) for each in scores]))
 
     def best(self, histories: Histories, k: int, allowed: Allowed) -> tuple[Rows, Floats]:

@@ -32,8 +32,9 @@ class CoVisit:
     """Counts pairs of items in each user's sequence and scores what follows the newest items.
 
     A pair at distance d within `window` adds `forward` / d to first -> second and `backward` / d
-    to second -> first. Strengths are damped by the popularity of both ends,
-    count / (popularity(source) ** source_damping * popularity(target) ** target_damping), and a
+    to second -> first. Of one user the heaviest of equal pairs counts, once in each direction.
+    Strengths are damped by how many users had both ends,
+    count / (users(source) ** source_damping * users(target) ** target_damping), and a
     history's score is their sum over its `last` items, each older one weighing `decay` of the next.
     A pair counts as much as the event that it leads to weighs, to the power of `event_power`, and
     half as much for every `half_life` of time between its ends. A log without a clock has no
@@ -118,11 +119,12 @@ class CoVisit:
     def _count(self, log: Interactions) -> Links:
         occurrences = np.argsort(log.item_rows, kind="stable")
         of_item = ragged.offsets_of(log.item_counts)
-        popularity = np.maximum(log.item_counts, 1).astype(np.float32)
+        popularity = np.maximum(log.item_users, 1).astype(np.float32)
         arguments = (
-            of_item, occurrences, log.item_rows, sessions_of(log, self.session_gap),
-            log.weights**self.event_power, log.times, self._fading(log), self.window, self.forward,
-            self.backward, popularity**-self.source_damping, popularity**-self.target_damping,
+            of_item, occurrences, log.item_rows, log.user_rows,
+            sessions_of(log, self.session_gap), log.weights**self.event_power, log.times,
+            self._fading(log), self.window, self.forward, self.backward,
+            popularity**-self.source_damping, popularity**-self.target_damping,
         )  # fmt: skip
         sizes = np.zeros(len(log.items), np.int64)
         over_rows(_sizes, len(sizes), *arguments, self.neighbours, sizes)
@@ -141,46 +143,66 @@ class CoVisit:
 
 @compiled
 def _neighbours(
-    item: int, of_item: Array, occurrences: Array, items: Array, users: Array, worths: Array,
-    times: Array, fading: float, window: int, forward: float, backward: float,
-    source_damping: Array, target_damping: Array, sums: Array, touched: Array,
+    item: int, of_item: Array, occurrences: Array, items: Array, owners: Array, sessions: Array,
+    worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,
+    source_damping: Array, target_damping: Array, sums: Array, most: Array, touched: Array,
 ) -> int:  # fmt: skip
-    """Sum the damped pair weights of one item into `sums`; returns how many items it touched."""
-    found = 0
-    for occurrence in occurrences[of_item[item] : of_item[item + 1]]:
-        for distance in range(1, window + 1):
-            for direction in (1, -1):
-                weight = forward if direction == 1 else backward
-                place = occurrence + direction * distance
-                if weight == 0 or place < 0 or place >= len(items):
-                    continue
-                if users[place] != users[occurrence]:
-                    continue
-                if fading > 0:
-                    weight *= 2.0 ** (-fading * abs(times[place] - times[occurrence]))
-                other = items[place]
-                weight *= worths[place] / distance * source_damping[item] * target_damping[other]
-                if weight < _VANISHING:
-                    continue
-                if sums[other] == 0:
-                    touched[found] = other
-                    found += 1
-                sums[other] += weight
+    """Sum the damped pair weights of one item into `sums`; returns how many items it touched.
+
+    Its occurrences lie user by user, and of each user in each direction the heaviest pair counts:
+    `most` (items,) is what it weighs, and 0 again behind.
+    """
+    found, first = 0, 0
+    own = occurrences[of_item[item] : of_item[item + 1]]
+    while first < len(own):
+        after = first + 1
+        while after < len(own) and owners[own[after]] == owners[own[first]]:
+            after += 1
+        for direction in (1, -1):
+            base = forward if direction == 1 else backward
+            if base == 0:
+                continue
+            for occurrence in own[first:after]:
+                for distance in range(1, window + 1):
+                    place = occurrence + direction * distance
+                    if place < 0 or place >= len(items) or sessions[place] != sessions[occurrence]:
+                        break
+                    other, weight = items[place], base
+                    if fading > 0:
+                        weight *= 2.0 ** (-fading * abs(times[place] - times[occurrence]))
+                    weight *= (
+                        worths[place] / distance * source_damping[item] * target_damping[other]
+                    )
+                    more = weight - most[other]  # than this user brought so far
+                    if weight < _VANISHING or more <= 0:
+                        continue
+                    if sums[other] == 0:
+                        touched[found] = other
+                        found += 1
+                    sums[other] += more
+                    most[other] = weight
+            for occurrence in own[first:after]:
+                for distance in range(1, window + 1):
+                    place = occurrence + direction * distance
+                    if place < 0 or place >= len(items):
+                        break
+                    most[items[place]] = 0
+        first = after
     return found
 
 
 @compiled
 def _sizes(
-    start: int, stop: int, of_item: Array, occurrences: Array, items: Array, users: Array,
-    worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,
-    source_damping: Array, target_damping: Array, limit: int, sizes: Array,
+    start: int, stop: int, of_item: Array, occurrences: Array, items: Array, owners: Array,
+    sessions: Array, worths: Array, times: Array, fading: float, window: int, forward: float,
+    backward: float, source_damping: Array, target_damping: Array, limit: int, sizes: Array,
 ) -> None:  # fmt: skip
-    sums = np.zeros(len(sizes), np.float32)
+    sums, most = np.zeros(len(sizes), np.float32), np.zeros(len(sizes))
     touched = np.zeros(len(sizes), np.int32)
     for item in range(start, stop):
         found = _neighbours(
-            item, of_item, occurrences, items, users, worths, times, fading, window, forward,
-            backward, source_damping, target_damping, sums, touched,
+            item, of_item, occurrences, items, owners, sessions, worths, times, fading, window,
+            forward, backward, source_damping, target_damping, sums, most, touched,
         )  # fmt: skip
         sums[touched[:found]] = 0
         sizes[item] = min(found, limit)
@@ -188,16 +210,17 @@ def _sizes(
 
 @compiled
 def _fill(
-    start: int, stop: int, of_item: Array, occurrences: Array, items: Array, users: Array,
-    worths: Array, times: Array, fading: float, window: int, forward: float, backward: float,
-    source_damping: Array, target_damping: Array, offsets: Array, targets: Array, strengths: Array,
+    start: int, stop: int, of_item: Array, occurrences: Array, items: Array, owners: Array,
+    sessions: Array, worths: Array, times: Array, fading: float, window: int, forward: float,
+    backward: float, source_damping: Array, target_damping: Array, offsets: Array, targets: Array,
+    strengths: Array,
 ) -> None:  # fmt: skip
-    sums = np.zeros(len(of_item) - 1, np.float32)
+    sums, most = np.zeros(len(of_item) - 1, np.float32), np.zeros(len(of_item) - 1)
     touched = np.zeros(len(of_item) - 1, np.int32)
     for item in range(start, stop):
         found = _neighbours(
-            item, of_item, occurrences, items, users, worths, times, fading, window, forward,
-            backward, source_damping, target_damping, sums, touched,
+            item, of_item, occurrences, items, owners, sessions, worths, times, fading, window,
+            forward, backward, source_damping, target_damping, sums, most, touched,
         )  # fmt: skip
         own = targets[offsets[item] : offsets[item + 1]]
         best = np.empty(len(own), np.float32)

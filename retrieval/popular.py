@@ -27,7 +27,8 @@ from recsys.retrieval.candidates import Candidates
 
 @dataclass
 class Popular:
-    """Counts weighted events; with a clock, an event's worth halves in `half_life` days.
+    """Counts users, each by the weight of their newest event of a kind with the item; with a clock
+    it halves in `half_life` days. Who has it again and again counts no more than others.
 
     `by` lays the counts out by segment: the categories that the history holds, or the day of the
     week or the month that it is. `prior` is how many events a segment needs to count as much as
@@ -71,9 +72,11 @@ class Popular:
 
 
 def decayed_counts(log: Interactions, half_life: float) -> Array:
-    """(items,) float64: the weights of each item's events, halved every `half_life` days."""
-    worth = log.weights.astype(np.float64)
+    """(items,) float64: the weights of each user's newest events of every kind with each item,
+    halved every `half_life` days."""
+    newest = log.repeats.newest
+    worth = log.weights[newest].astype(np.float64)
     if log.clock == "time" and len(log):
-        age = (log.times.max() - log.times) / DAY
+        age = (log.times.max() - log.times[newest]) / DAY
         worth = worth * 0.5 ** (age / half_life)
-    return np.bincount(log.item_rows, worth, minlength=len(log.items))
+    return np.bincount(log.item_rows[newest], worth, minlength=len(log.items))

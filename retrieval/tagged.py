@@ -30,9 +30,9 @@ class Tagged(SumsOfLinks):
     """The sum of how alike an item's labels are to those of the newest items.
 
     Labels are the catalogue's tags and categories, each worth the logarithm of how rare it is; two
-    items are as alike as the cosine of their labels, times the offered item's events to the power
+    items are as alike as the cosine of their labels, times the offered item's users to the power
     of `popularity`: of equals, people take the known one. An item that nobody had counts as one of
-    a single event. Labels of more than `common` items link nothing: they tell little, and their
+    a single user. Labels of more than `common` items link nothing: they tell little, and their
     number of links is the square of it.
     """
 
@@ -64,7 +64,7 @@ class Tagged(SumsOfLinks):
                 f"the source {self.name!r} needs tags or categories that at most "
                 f"{self.common:,} items and not all of them have"
             )
-        worth = np.maximum(interactions.item_counts, 1).astype(np.float32) ** self.popularity
+        worth = np.maximum(interactions.item_users, 1).astype(np.float32) ** self.popularity
         blocks = _blocks(labels, worth, self.neighbours)
         self._links = Links.of(sp.csr_matrix(sp.vstack(list(blocks))))
         return self

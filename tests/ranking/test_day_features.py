@@ -35,8 +35,9 @@ def test_items_are_told_by_the_part_of_the_day_of_the_newest_event() -> None:
     times = DayTimes.of(log_, Told(hours=True))
     columns = columns_of(times, Histories.of(log_, nobody, 30 * HOUR), [0, 1, 2, PAD])
     assert list(columns) == ["suits part of day"]
-    share = 2 / 7  # of the evening in the log, an event more in each part
-    expected = [log(20 / 21), log((1 + 20 * share) / 22 / share), 0, 0]
+    # the user's two events with item 1 count as one: half of it lies in the evening
+    share = 1.5 / 6  # of the evening in the log, an event more in each part
+    expected = [log(20 / 21), log((0.5 + 20 * share) / 21 / share), 0, 0]
     assert columns["suits part of day"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -45,8 +46,8 @@ def test_weekdays_are_told_where_all_of_them_occur() -> None:
     one = np.array([0], np.int32)
     columns = columns_of(DayTimes.of(log_, Told(weekdays=True)), Histories.of(log_, one), [0, 1])
     assert list(columns) == ["suits weekday"]
-    share = 2 / 14
-    expected = [log(20 / 21), log((1 + 20 * share) / 26 / share)]
+    share = (1 / 6 + 1) / 9
+    expected = [log(20 / 21), log((1 / 6 + 20 * share) / 21 / share)]
     assert columns["suits weekday"] == pytest.approx(expected)
 
 

@@ -60,7 +60,7 @@ def test_without_an_order_nothing_is_late() -> None:
 
 def test_with_a_clock_events_count_by_days() -> None:
     times = [0, 20 * DAY, 30 * DAY]
-    log_ = log_of([0, 0], [1], items=3, times=times, clock="time")
+    log_ = log_of([0], [0], [1], items=3, times=times, clock="time")
     columns = columns_of(of_items(log_))
     assert columns["popularity"] == pytest.approx([log(3), log(2), 0])
     weeks = exp(-30 / 7) + exp(-10 / 7)
@@ -71,7 +71,7 @@ def test_with_a_clock_events_count_by_days() -> None:
 
 def test_as_of_a_moment_nothing_later_is_known() -> None:
     times = [0, 20 * DAY, 30 * DAY]
-    log_ = log_of([0, 0], [1], items=3, times=times, clock="time")
+    log_ = log_of([0], [0], [1], items=3, times=times, clock="time")
     columns = columns_of(of_items(log_), moment=20 * DAY)
     assert columns["popularity"] == pytest.approx([log(3), 0, 0])
     assert columns["popularity of 7 days"] == pytest.approx([log(2 + exp(-20 / 7)), 0, 0])
@@ -79,8 +79,18 @@ def test_as_of_a_moment_nothing_later_is_known() -> None:
     assert columns["days since last event"] == pytest.approx([0, log(21), log(21)])
 
 
+def test_a_thousand_reloads_count_as_one_event_and_as_of_any_moment() -> None:
+    times = [*range(1_000), 0, 20 * DAY]
+    one = of_items(log_of([0] * 1_000, [0], [1], items=2, times=times, clock="time"))
+    two = of_items(log_of([0], [0], [1], items=2, times=[999, 0, 20 * DAY], clock="time"))
+    for moment in (None, DAY):
+        columns, expected = columns_of(one, moment), columns_of(two, moment)
+        for name in expected:
+            assert columns[name] == pytest.approx(expected[name], abs=1e-5), name
+
+
 def test_rates_are_drawn_towards_those_of_the_log() -> None:
-    log_ = bought(log_of([0, 0, 1, 1], items=3), 1)
+    log_ = bought(log_of([0, 0, 1], [1], items=3), 1)
     columns = columns_of(of_items(log_))
     share = (1 + 1) / (4 + 2)  # of purchases, one event more of each kind
     expected = [log((1 + 20 * share) / 22 / share), log(20 / 22), 0]
@@ -99,7 +109,7 @@ def test_groups_count_what_happened_to_their_items() -> None:
     lately = exp(-3 / 5) + exp(-2 / 5)
     expected = log(1 + lately)
     assert columns["popularity of 5 steps"][:3] == pytest.approx([expected, expected, 0])
-    steps = [3, 2, 1, 0]  # of the whole log, with the item in no group
+    steps = [3, 2, 0]  # of the whole log, with the item in no group, by its newest event
     share = sum(exp(-n / 5) for n in steps) / sum(exp(-n / 20) for n in steps)
     expected = log((lately + 1) / ((exp(-3 / 20) + exp(-2 / 20)) * share + 1))
     assert columns["trend, 5 steps to 20 steps"][0] == pytest.approx(expected, rel=1e-5)

@@ -22,7 +22,8 @@ events = st.lists(
 
 def events_of(of: list[Event]) -> Events:
     things, times, codes = (np.array([each[k] for each in of], np.int64) for k in range(3))
-    return Events(things.astype(np.int32), times, codes.astype(np.uint8), 3, 2, SPANS)
+    gaps = np.full(len(of), PAD)
+    return Events(things.astype(np.int32), times, codes.astype(np.uint8), gaps, 3, 2, SPANS)
 
 
 def check(known: Tally, place: tuple[int, ...], own: list[Event], moment: int) -> None:
@@ -60,10 +61,40 @@ def test_a_moment_hangs_on_no_other() -> None:
 def test_sums_do_not_drift() -> None:
     n = 200_000
     one, times = np.zeros(n, np.int32), np.arange(n) * 3
-    every = Events(one, times, one.astype(np.uint8), 1, 2, (1e3, 1e6))
+    every = Events(one, times, one.astype(np.uint8), one - 1, 1, 2, (1e3, 1e6))
     known = Timeline.of(every).at(np.zeros((1, 1), np.int32), times[-1:])
     expected = [np.exp((times - times[-1]) / span).sum() for span in (1e3, 1e6)]
     assert known.decayed[0, 0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+visits = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 30), st.integers(0, 1)),
+    min_size=1,
+    max_size=30,
+)
+"""A user, a thing, a time and a code."""
+
+
+@given(visits, st.integers(0, 40))
+def test_of_what_a_user_repeats_the_newest_counts(of: list[tuple[int, ...]], moment: int) -> None:
+    of = sorted(of, key=lambda visit: visit[2])
+    gaps = []
+    for place, (user, thing, time, code) in enumerate(of):
+        same = [t for u, i, t, c in of[:place] if (u, i, c) == (user, thing, code)]
+        gaps.append(time - same[-1] if same else PAD)
+    _, things, times, codes = (np.array(column) for column in zip(*of, strict=True))
+    every = Events(
+        things.astype(np.int32), times, codes.astype(np.uint8), np.array(gaps), 2, 2, SPANS
+    )
+    at_end, timeline = every.at_end(), Timeline.of(every)
+    known = timeline.at(np.array([[0, 1]], np.int32), np.array([moment]))
+    for thing in (0, 1):
+        for now, tally, place in ((moment, known, (0, thing)), (every.end, at_end, (thing,))):
+            newest = {(u, c): t for u, i, t, c in of if i == thing and t <= now}
+            codes_of = [sum(code == c for _, c in newest) for code in (0, 1)]
+            assert tally.counts[place].tolist() == codes_of
+            decayed = [sum(exp((t - now) / span) for t in newest.values()) for span in SPANS]
+            assert tally.decayed[place].tolist() == pytest.approx(decayed, rel=1e-4, abs=1e-6)
 
 
 @given(events)

@@ -99,6 +99,16 @@ def test_the_sessions_of_two_users_never_pair() -> None:
     assert (matrix(covisit, 4)[2:, :2] == 0).all()
 
 
+def test_a_thousand_reloads_pair_like_one_customer() -> None:
+    """C leads to D for two customers, and A to B for one who goes to and fro."""
+    log = log_of([A, B] * 1_000, [A, D], [A, D], items=4)
+    strengths = matrix(fitted(log, window=3, **PLAIN), 4)
+    assert strengths[A, B] == pytest.approx(1 + 0.3)
+    assert strengths[A, D] == pytest.approx(2)
+    damped = matrix(fitted(log, window=3), 4)
+    assert damped[A, B] == pytest.approx(1.3 / 3**0.5)  # three customers had A, one had B
+
+
 def test_nothing_beyond_the_window() -> None:
     assert matrix(fitted(log_of([A, B, C], items=3), window=1, **PLAIN), 3)[A, C] == 0
 
@@ -185,13 +195,15 @@ walks = st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=5
 
 
 def counted(sequences: list[list[int]], window: int, forward: float, backward: float) -> Array:
-    """The pairs in plain Python."""
+    """The pairs in plain Python: of each user in each direction the nearest."""
     counts = np.zeros((6, 6))
     for own in sequences:
+        ahead, back = np.zeros((6, 6)), np.zeros((6, 6))
         for place, first in enumerate(own):
             for distance, second in enumerate(own[place + 1 : place + 1 + window], 1):
-                counts[first, second] += forward / distance
-                counts[second, first] += backward / distance
+                ahead[first, second] = max(ahead[first, second], forward / distance)
+                back[second, first] = max(back[second, first], backward / distance)
+        counts += ahead + back
     return counts
 
 

@@ -47,7 +47,8 @@ def scores_of(popular: Popular, items: int) -> list[float]:
 
 def test_an_event_is_worth_half_after_the_half_life() -> None:
     log = log_of(
-        [0, 0, 1, 2],
+        [0],
+        [0, 1, 2],
         items=4,
         times=[0, 10 * DAY, 20 * DAY, 20 * DAY],
         weights=[1, 1, 0.5, 2],
@@ -62,14 +63,36 @@ def test_an_event_is_worth_half_after_the_half_life() -> None:
 @pytest.mark.parametrize("clock", ["order", "none"])
 def test_without_a_clock_events_are_counted(clock: str) -> None:
     log = log_of(
-        [0, 0, 1], [0, 2], items=3, times=[0, 10 * DAY, 20 * DAY, 0, 0], clock=clock,
+        [0], [0, 1], [0, 2], items=3, times=[0, 10 * DAY, 20 * DAY, 0, 0], clock=clock,
         weights=[1, 2, 1, 1, 1.5],
     )  # fmt: skip
     assert scores_of(fitted(log), 3) == [4, 1, 1.5]
 
 
+def test_a_customer_counts_once_by_the_newest_event_of_each_kind() -> None:
+    """A thousand reloads weigh like one customer; a view and a purchase are two things."""
+    log = log_of(
+        [0] * 1_000 + [1], [1], [2, 2], items=3, clock="time",
+        times=[*(20 * DAY - n for n in range(1_000, 0, -1)), 20 * DAY, 20 * DAY, 0, 20 * DAY],
+    )  # fmt: skip
+    assert scores_of(fitted(log), 3) == pytest.approx([1, 2, 1])
+    kinds = np.zeros(len(log), np.uint8)
+    kinds[-1] = 1
+    log = replace(log, event_codes=kinds, events=("view", "purchase"))
+    assert scores_of(fitted(log), 3) == pytest.approx([1, 2, 1 / 4 + 1])
+
+
+def test_in_a_season_a_customer_counts_once() -> None:
+    days = [*[7 * n for n in range(10)], 1, 0, 1]  # item 0 ten times on one weekday by one
+    log = log_of([0] * 10, [0], [1], [1], items=2, times=[d * DAY for d in days], clock="time")
+    popular = Popular(by="weekday", prior=1, half_life=1e6).fit(log, Catalog.empty(log.items))
+    # of four customers' items two are of the first weekday, one of each item: nothing is lifted
+    histories = replace(sessions([]), now=np.array([0]))
+    np.testing.assert_allclose(popular.score(histories, np.array([[0, 1]])), [[2, 2]], rtol=1e-4)
+
+
 def test_equally_popular_items_come_in_the_order_of_their_rows() -> None:
-    log = log_of([3, 1, 2, 2], items=5)
+    log = log_of([3, 1, 2], [2], items=5)
     found = fitted(log).retrieve(sessions([], []), 9, leaving_out([], [2], items=5))
     assert found.items.tolist() == [
         [2, 1, 3, 0, 4, *[PAD] * 4],
@@ -96,7 +119,7 @@ def shelved(log: Interactions, *categories: str | None) -> Catalog:
 
 
 def test_by_category_by_hand() -> None:
-    log = log_of([0] * 4 + [1] * 2 + [2] * 3 + [3], items=4)
+    log = log_of([0, 1, 2, 3], [0, 1, 2], [0, 2], [0], items=4)
     popular = Popular(by="category", prior=2).fit(log, shelved(log, "a", "a", "b", None))
     # of 10 events 6 are in a, 3 in b, 1 in none; the history has one of b: (1 / .3 + 2) / (1 + 2)
     scores = popular.score(sessions([2], []), np.array([[0, 1, 2, 3]] * 2, np.int32))
@@ -120,13 +143,13 @@ def test_by_category_the_best_of_all_items_are_found() -> None:
 @pytest.mark.parametrize(("by", "other_day"), [("weekday", 1), ("month", 40)])
 def test_by_season_by_hand(by: str, other_day: int) -> None:
     days = [0, 0, 0, other_day]
-    log = log_of([0, 1, 1, 0], items=2, times=[day * DAY for day in days], clock="time")
-    popular = Popular(by=by, prior=1, half_life=1e9).fit(log, Catalog.empty(log.items))  # type: ignore[arg-type]
+    log = log_of([0], [1], [1], [0], items=2, times=[day * DAY for day in days], clock="time")
+    popular = Popular(by=by, prior=1, half_life=1e6).fit(log, Catalog.empty(log.items))  # type: ignore[arg-type]
     # of 4 events 3 are in the first season: item 0 has 1 of 1.5 expected there, item 1 has 2 of 1.5
     histories = replace(sessions([], []), now=np.array([0, other_day * DAY]))
     scores = popular.score(histories, np.array([[0, 1], [0, 1]], np.int32))
     expected = [[2 * 2 / 2.5, 2 * 3 / 2.5], [2 * 2 / 1.5, 2 * 1 / 1.5]]
-    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
     found = popular.retrieve(histories, 2, Allowed.everything(2, 2))
     assert found.items.tolist() == [[1, 0], [0, 1]]
 

@@ -26,7 +26,7 @@ class TestTrendingByCategory(RetrieverContract):
 
 
 def test_by_hand() -> None:
-    log = log_of([0] * 4, [1] * 4, items=3, clock="time", times=[0] * 4 + [10 * DAY] * 4)
+    log = log_of(*[[0]] * 4, *[[1]] * 4, items=3, clock="time", times=[0] * 4 + [10 * DAY] * 4)
     trending = Trending(recent=5, long_run=10, smoothing=2).fit(log, Catalog.empty(log.items))
     # recent: 1 and 4 events; in the long run 2 and 4, which is 5/3 and 10/3 of 5
     expected = (4 - 10 / 3) / np.sqrt(10 / 3 + 2)
