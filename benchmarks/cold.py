@@ -134,7 +134,7 @@ def _measured(
 ) -> dict[str, Any]:
     cold = cold_items(log, number)
     fold = fold_of(log, cold)
-    policy = Policy.of(catalog.available(), log.events, data_set(options.data).settings.events)
+    policy = Policy.of(catalog.offered(), log.events, data_set(options.data).settings.events)
     encoder = TextEncoder(device="cpu")
     started = time.process_time()
     tuned = tuning.fit(encoder, catalog.texts(), fold.known)

@@ -73,7 +73,7 @@ def held_out(settings: EngineSettings, data_dir: Path | None) -> Split:
     """The one window of a data set's protocol: whom every system is asked for, and what of."""
     log, catalog = Engine(settings).read(data_dir=data_dir)
     (window,) = windows(log, settings.evaluation, read_test(settings, data_dir))
-    policy = Policy.of(catalog.available(), log.events, settings.events)
+    policy = Policy.of(catalog.offered(), log.events, settings.events)
     return Split(log, catalog, window, Held.of(window, catalog, policy))
 
 

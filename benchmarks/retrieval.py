@@ -81,7 +81,7 @@ def main() -> None:
 def _validation(held: Held, catalog: Catalog, settings: EngineSettings) -> Held:
     """What settings are chosen by in the place of what is tested."""
     window = Window(validation(held.past, settings), held.past.events, {})
-    policy = Policy.of(catalog.available(), held.past.events, settings.events)
+    policy = Policy.of(catalog.offered(), held.past.events, settings.events)
     return Held.of(window, catalog, policy)
 
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.columns import UNNAMED, EventType
+from recsys.features.dislikes import Dislikes
 from recsys.features.interactions import Clock, Interactions
 from recsys.features.shown import Shown
 from recsys.features.ties import drawn, runs_of, several
 from recsys.features.vocabulary import Vocabulary
 
-_THEN = ("event", "weight", "quantity", "position")
+_THEN = ("event", "weight", "quantity", "position", "disliked")
 _COMPARED = ("rank", "item", *_THEN)
 
 NO_EVENT = "interaction"
@@ -27,7 +28,7 @@ class Accepted(NamedTuple):
     """The log that accepted rows make, and where its events come from."""
 
     log: Interactions
-    source: Array  # (taken,) the accepted row that each event was, then those of impressions
+    source: Array  # (taken,) the accepted row that each event was, then of dislikes, impressions
 
 
 def assemble(
@@ -38,13 +39,13 @@ def assemble(
     declared: bool,
 ) -> Accepted:
     """Make a log of rows with valid columns `user`, `item` and, where they are mapped, `time`,
-    `event` (a position in `events`), `weight`, `quantity` and `position`.
+    `event` (a position in `events`), `weight`, `quantity`, `position` and `disliked`.
 
     Of a user's events at one time those with the lower `rank` come first, if there is such a
     column, or those with the lower `row`; otherwise their order is drawn (see `ties.drawn`), and
     that of `rows` changes nothing. Of rows that are equal in all columns the first is taken. Events
     that do not occur stay in the log's names only if the caller `declared` them. Impressions are
-    counted and make no event.
+    counted and make no event, and what is `disliked` makes none: it is kept beside them.
     """
     impressions = _impressions(rows, events)
     if impressions.any():
@@ -62,6 +63,7 @@ def assemble(
     order = _order(user_rows, times, len(users))
     order = _settled(order, (users.ids, user_rows), (known.ids, item_rows), times, ranks, then)
     order = order[~_repeated(rows, order, user_rows, times)]
+    order, disliked, dislikes = _without_disliked(rows, order, user_rows, item_rows, times, users)
     log = Interactions(
         users=users,
         items=known,
@@ -69,14 +71,54 @@ def assemble(
         item_rows=item_rows[order],
         event_codes=codes[order],
         times=times[order],
-        weights=weights_of(rows, names, codes, events)[order],
+        weights=_weights_at(order, rows, names, codes, events),
         events=names,
         clock=clock,
         worths=tuple(worths),
         positions=_positions(rows)[order] if "position" in rows.columns else None,
         ranks=None if ranks is None else ranks[order],
+        dislikes=dislikes,
     )
-    return Accepted(log, order)
+    return Accepted(log, np.concatenate([order, disliked]))
+
+
+def _without_disliked(
+    rows: pl.DataFrame,
+    order: Array,
+    user_rows: Rows,
+    item_rows: Rows,
+    times: Times,
+    users: Vocabulary,
+) -> tuple[Array, Array, Dislikes | None]:
+    """The order of the rows that are interest, of those that are dislikes, and these; None where
+    no row could be one."""
+    said_no = _said_no(rows)[order]
+    if not said_no.any():
+        return order, order[:0], None
+    no = order[said_no]
+    dislikes = Dislikes.of(user_rows[no], item_rows[no], times[no], len(users))
+    return order[~said_no], no, dislikes
+
+
+def _said_no(rows: pl.DataFrame) -> Mask:
+    """(n,) which rows are dislikes."""
+    if "disliked" not in rows.columns:
+        return np.zeros(len(rows), np.bool_)
+    said_no: Mask = rows["disliked"].to_numpy()
+    return said_no
+
+
+def _weights_at(
+    order: Array,
+    rows: pl.DataFrame,
+    names: tuple[str, ...],
+    codes: NDArray[np.uint8],
+    events: Mapping[str, EventType],
+) -> Floats:
+    """(taken,) the weights of the rows in this order; dislikes, which have none, are not in it."""
+    if len(order) == len(rows):
+        return weights_of(rows, names, codes, events)[order]
+    return weights_of(rows[order], names, codes[order], events)
 
 
 def _impressions(rows: pl.DataFrame, events: Mapping[str, EventType]) -> Mask:
@@ -223,11 +265,15 @@ def _event_codes(
     if "event" not in rows.columns:
         return (NO_EVENT,), np.zeros(len(rows), np.uint8)
     codes = rows["event"].to_numpy()
-    named = np.array([not event.impression for event in events.values()], np.bool_)
+    named = np.array(
+        [not (event.impression or event.dislike) for event in events.values()], np.bool_
+    )
     if not declared:
         named &= np.bincount(codes, minlength=len(events)) > 0
-    place = np.cumsum(named) - 1
+    place = np.maximum(np.cumsum(named) - 1, 0)  # of a dislike any: it is set apart
     names = tuple(name for name, found in zip(events, named, strict=True) if found)
+    if len(rows) and not names:
+        return (NO_EVENT,), np.zeros(len(rows), np.uint8)
     return names, place.astype(np.uint8)[codes]
 
 

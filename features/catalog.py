@@ -138,6 +138,19 @@ class Catalog:
             return frozen(np.ones(len(self), np.bool_))
         return frozen(as_flags(self.frame[name]).fill_null(True).to_numpy().copy())
 
+    @_once
+    def unlisted(self) -> Mask:
+        """(items,) is it offered to nobody as the catalogue has no row of it? None are without a
+        catalogue, or where `offer_unlisted` lets them be offered."""
+        if self.columns.offer_unlisted or not self.known.any():
+            return frozen(np.zeros(len(self), np.bool_))
+        return frozen(~self.known)
+
+    @_once
+    def offered(self) -> Mask:
+        """(items,) may the item be offered: is it in the catalogue, and available?"""
+        return frozen(self.available() & ~self.unlisted())
+
     def mask(self, predicate: Predicate) -> Mask:
         """(items,) where the predicate holds, over the id and the mapped columns of each item.
 
@@ -364,10 +377,21 @@ def coverage_notes(log: Interactions, catalog: Catalog) -> list[str]:
     unseen = int((~seen & catalog.known).sum())
     notes = []
     if unknown and catalog.known.any():
-        notes.append(f"{unknown:,} items of the log are not in the catalogue")
+        notes.append(_of_unlisted(log, catalog, unknown))
     if unseen:
         notes.append(f"{unseen:,} items of the catalogue are not in the log")
     return notes
+
+
+def _of_unlisted(log: Interactions, catalog: Catalog, unknown: int) -> str:
+    """What becomes of the items of the log that are not in the catalogue."""
+    counts = log.item_counts
+    share = counts[~catalog.known].sum() / max(1, counts.sum())
+    said = f"{unknown:,} items of the log are not in the catalogue ({share:.1%} of its events)"
+    if catalog.columns.offer_unlisted:
+        return f"{said} and are offered all the same, by catalog.offer_unlisted"
+    said += " and are not offered; catalog.offer_unlisted = true offers them"
+    return said if counts[catalog.known].any() else f"{said}. It has none at all: do ids agree?"
 
 
 def _aligned(values: Array, rows: Rows) -> Array:

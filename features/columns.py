@@ -65,6 +65,31 @@ class EventType(Settings):
     """May an item be offered to somebody who has had such an event with it?"""
     impression: bool = False
     """It says that the item was shown, chosen or not: it is counted and no interaction."""
+    dislike: bool = False
+    """It says no: the item is never offered to that user again, and neither the event nor what led
+    to it counts as interest."""
+    hides: Literal["item", "product"] = "item"
+    """What is not offered again after it: the item, or all variants of its product, which the
+    catalogue's `variant` tells."""
+
+    @model_validator(mode="after")
+    def _what_hides_is_not_offered_again(self) -> Self:
+        if self.hides == "product" and (self.offer_again or self.impression):
+            raise ValueError(
+                "hides = 'product' is for events after which nothing is offered again; got "
+                f"offer_again = {self.offer_again}, impression = {self.impression}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_dislike_is_worth_nothing(self) -> Self:
+        if self.dislike and (self.weight != 1 or self.offer_again or self.impression):
+            raise ValueError(
+                "a dislike is no interest and hides its item: it has no weight; got "
+                f"weight = {self.weight:g}, offer_again = {self.offer_again}, "
+                f"impression = {self.impression}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _an_impression_is_worth_nothing(self) -> Self:
@@ -82,6 +107,7 @@ UNNAMED = EventType()
 _VIEW = EventType(weight=0.3, offer_again=True)
 _CART = EventType(weight=0.6, offer_again=True)
 _PURCHASE = EventType(weight=1.0)
+_DISLIKE = EventType(dislike=True)
 
 DEFAULT_EVENTS: Mapping[str, EventType] = MappingProxyType(
     {
@@ -96,6 +122,11 @@ DEFAULT_EVENTS: Mapping[str, EventType] = MappingProxyType(
         "buy": _PURCHASE,
         "transaction": _PURCHASE,
         "impression": EventType(impression=True),
+        "like": EventType(),
+        "thumbs_up": EventType(),
+        "dislike": _DISLIKE,
+        "thumbs_down": _DISLIKE,
+        "not_interested": _DISLIKE,
     }
 )
 """Event names that are understood unless others are declared."""
@@ -190,9 +221,23 @@ class LogColumns(Table):
     event: str | None = None
     weight: str | None = None
     quantity: str | None = None
+    rating: str | None = None
+    """What the user thought of the item, as a number; null where nothing is said. It is no weight:
+    below `dislike_below` the row is a dislike, else it counts as its event does."""
+    dislike_below: FiniteFloat | None = None
+    """The least rating that is interest, such as 3 of 5 stars."""
     position: str | None = None
     """At which place of a list, from 1, the item stood when it was shown or chosen; null where that
     is unknown or there was no list."""
+
+    @model_validator(mode="after")
+    def _ratings_have_a_threshold(self) -> Self:
+        if (self.rating is None) != (self.dislike_below is None):
+            raise ValueError(
+                "rating and dislike_below go together: which ratings are dislikes? got "
+                f"rating={self.rating!r}, dislike_below={self.dislike_below!r}"
+            )
+        return self
 
     @property
     def id_types(self) -> Mapping[str, tuple[str, IdType]]:
@@ -209,6 +254,7 @@ class LogColumns(Table):
             (self.event, "event"),
             (self.weight, "weight"),
             (self.quantity, "quantity"),
+            (self.rating, "weight"),
             (self.position, "position"),
         ]
         return _roles(self.ids, pairs)
@@ -242,6 +288,9 @@ class CatalogColumns(Table):
     """Items with one value here are variants of one product."""
     keep: Literal["first", "last", "most_common"] = "last"
     """Which row wins where an item has several; "most_common" decides for each column."""
+    offer_unlisted: bool = False
+    """May items of the log be offered that have no row in the catalogue? By default they are gone
+    from the shop and only teach; true suits a catalogue that describes a part of what is sold."""
 
     @property
     def id_types(self) -> Mapping[str, tuple[str, IdType]]:

@@ -1,7 +1,7 @@
 """A batch of queries: for each, what one user did before now, as ragged arrays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
+from recsys.features.dislikes import Dislikes
 from recsys.features.interactions import Interactions
 
 Made = TypeVar("Made")
@@ -27,6 +28,7 @@ class Histories:
     weights: Floats  # (n,)
     now: Times  # (b,) the moment of the question; no event is later
     timed: bool = True  # False: nobody told when the events were, and `times` only say now
+    dislikes: Dislikes | None = None  # (b) what each of them said no to, where anybody can
     _made: dict[tuple[int, str], tuple[object, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -42,11 +44,15 @@ class Histories:
     def of(cls, log: Interactions, users: Rows, now: Array | int | None = None) -> "Histories":
         """The histories of these users (rows) as the log has them.
 
-        `now` is a moment, or one for each user; by default everyone's is the end of the log.
+        `now` is a moment, or one for each user; by default everyone's is the end of the log. What
+        a user had and dislikes by then is no part of it.
         """
         offsets, flat = ragged.gather(log.offsets, users)
+        dislikes = None if log.dislikes is None else log.dislikes.take(users)
         if now is None:
             now = log.end
+        elif dislikes is not None:
+            dislikes = dislikes.until(now)
         return cls(
             users=users,
             offsets=offsets,
@@ -55,6 +61,24 @@ class Histories:
             times=log.times[flat],
             weights=log.weights[flat],
             now=np.full(users.shape, now, np.int64),
+        ).without(dislikes)
+
+    def without(self, dislikes: Dislikes | None) -> "Histories":
+        """The same less what was had and then disliked, with these dislikes (b)."""
+        if dislikes is None:
+            return self
+        owners = ragged.owners(self.offsets)
+        kept = ~dislikes.cover(owners, self.items, self.times)
+        if kept.all():
+            return replace(self, dislikes=dislikes)
+        return replace(
+            self,
+            offsets=ragged.offsets_of(np.bincount(owners[kept], minlength=len(self))),
+            items=self.items[kept],
+            events=self.events[kept],
+            times=self.times[kept],
+            weights=self.weights[kept],
+            dislikes=dislikes,
         )
 
     @property
@@ -74,6 +98,7 @@ class Histories:
             weights=self.weights[flat],
             now=self.now[queries],
             timed=self.timed,
+            dislikes=None if self.dislikes is None else self.dislikes.take(queries),
         )
 
     def once(self, maker: object, make: Callable[["Histories"], Made]) -> Made:

@@ -12,6 +12,7 @@ from pydantic import FiniteFloat, model_validator
 
 from recsys.features import npz, ragged
 from recsys.features.arrays import MOST_TIME, PAD, Array, Floats, Mask, Offsets, Rows, Times
+from recsys.features.dislikes import Dislikes
 from recsys.features.errors import ArtifactError
 from recsys.features.repeats import Repeats
 from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats, rows
@@ -22,7 +23,7 @@ from recsys.features.vocabulary import Vocabulary
 
 Clock = Literal["time", "order", "none"]
 
-_SHOWN = "shown.npz"
+_SHOWN, _DISLIKES = "shown.npz", "dislikes.npz"
 _MOST_EVENTS = 256  # that a code of one byte tells apart
 
 
@@ -43,6 +44,7 @@ class Interactions:
     positions: NDArray[np.uint16] | None = None  # (n,) places in lists from 1, 0 where unknown
     shown: Shown | None = None  # impressions, where the log has any with a place
     ranks: NDArray[np.int64] | None = None  # (n,) ascending at one time; None where nothing says
+    dislikes: Dislikes | None = None  # (users) where the log can tell any; they are no events
 
     def __len__(self) -> int:
         return len(self.item_rows)
@@ -113,9 +115,14 @@ class Interactions:
     def where(self, kept: Mask) -> "Interactions":
         """The events that `kept` (n,) marks; the vocabularies, and so all rows, stay.
 
-        Of the impressions those stay that were over at the newest of these events.
+        Of the impressions those stay that were over at the newest of these events, and of a user's
+        dislikes those before the first event that is left out behind all that are kept.
         """
-        return replace(self._taken(kept), shown=self._shown_before(self.times[kept]))
+        return replace(
+            self._taken(kept),
+            shown=self._shown_before(self.times[kept]),
+            dislikes=self._disliked_before(kept),
+        )
 
     def _taken(self, places: Array) -> "Interactions":
         """The events at these places, or those that a mask marks."""
@@ -130,6 +137,25 @@ class Interactions:
             ranks=None if self.ranks is None else self.ranks[places],
         )
 
+    def of_interest(self) -> "Interactions":
+        """Without the events of items that their users came to dislike, then or later."""
+        if self.dislikes is None or not len(self.dislikes):
+            return self
+        disliked = self.dislikes.cover(self.user_rows, self.item_rows, self.times)
+        return replace(self.where(~disliked), shown=self.shown, dislikes=self.dislikes)
+
+    def _disliked_before(self, kept: Mask) -> Dislikes | None:
+        """The dislikes that are known where some of our events (n,) are all that is."""
+        if self.dislikes is None or self.clock == "none":
+            return self.dislikes
+        position = np.arange(len(self))
+        last = np.full(len(self.users), -1)
+        np.maximum.at(last, self.user_rows[kept], position[kept])
+        behind = ~kept & (position > last[self.user_rows])
+        until = np.full(len(self.users), np.iinfo(np.int64).max)
+        np.minimum.at(until, self.user_rows[behind], self.times[behind])
+        return self.dislikes.before(until)
+
     def _shown_before(self, times: Times) -> Shown | None:
         """The impressions that are known at the newest of some of our times (m,)."""
         if self.shown is None or self.clock != "time" or not len(self):
@@ -138,9 +164,13 @@ class Interactions:
         return self.shown if newest == self.times.max() else self.shown.split_at(int(newest))[0]
 
     def split_at(self, cutoff: int) -> tuple["Interactions", "Interactions"]:
-        """(events before `cutoff`, events at or after it), with the impressions of these times."""
+        """(events before `cutoff`, events at or after it), with what was shown or disliked then."""
         before = self.times < cutoff
         past, rest = self.where(before), self.where(~before)
+        if self.dislikes is not None:
+            early = self.dislikes.times < cutoff
+            past = replace(past, dislikes=self.dislikes.where(early))
+            rest = replace(rest, dislikes=self.dislikes.where(~early))
         if self.shown is None or self.clock != "time":
             return past, rest
         shown, later = self.shown.split_at(cutoff)
@@ -189,6 +219,8 @@ class Interactions:
         )
         if self.shown is not None:
             self.shown.save(folder / _SHOWN)
+        if self.dislikes is not None:
+            self.dislikes.save(folder / _DISLIKES)
         about = {"events": self.events, "clock": self.clock, "worths": self.worths}
         (folder / "log.json").write_text(json.dumps(about))
 
@@ -208,8 +240,10 @@ class Interactions:
         if not _is_sorted(*(arrays[name] for name in _SORTED if name in arrays)):
             raise ArtifactError(f"{path} must be sorted by {', '.join(_SORTED)}")
         shown = Shown.load(folder / _SHOWN) if exists(folder / _SHOWN) else None
+        no = folder / _DISLIKES
+        dislikes = Dislikes.load(no, own) if exists(no) else None
         told = {"events": about.events, "clock": about.clock, "worths": about.worths}
-        return cls(users, items, shown=shown, **arrays, **told)  # type: ignore[arg-type]
+        return cls(users, items, shown=shown, dislikes=dislikes, **arrays, **told)  # type: ignore[arg-type]
 
 
 class _About(Stored):

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from recsys.features.accepted import assemble
 from recsys.features.arrays import Array
 from recsys.features.columns import DEFAULT_EVENTS, EventType, LogColumns
+from recsys.features.dislikes import disliked
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.gaps import FAR_AFTER, FAR_BEFORE, moment, without_far_times
 from recsys.features.interactions import Clock, Interactions
@@ -22,11 +24,13 @@ from recsys.features.vocabulary import Vocabulary
 DUPLICATE = "duplicate"
 UNKNOWN_EVENT = "unknown event"
 NO_PLACE = "position is no whole number from 1"
+NO_RATING = "rating is no number"
 _DEFAULT_COLUMNS = LogColumns()
 _MOST_EVENTS = 255  # codes of events are uint8
 _MOST_PLACES = 65_535  # places are uint16
 _HEAVY_SHARE, _HEAVY_TIMES = 0.05, 10  # of all events, and of the mean user's: then it is said
 _NAMED = 5  # how many unknown events a note names
+_STARS = (4, 5, 6, 7, 10)  # the best of the usual scales of ratings
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ def read_interactions(
     Raises DataError where columns are missing, ids are of mixed types or no row is left.
     """
     rows = opened(source, columns, data_dir)
-    reading = _how_to_read(rows.typed, columns, events, now or datetime.now(UTC))
+    words = columns.rating is not None and rows.raw.collect_schema()[columns.rating] == pl.String
+    reading = _how_to_read(rows.typed, columns, events, now or datetime.now(UTC), words)
     read = collected(_coded(rows.typed, reading), columns)
     read, far = without_far_times(read, list(reading.tests), columns.max_gap_days)
     tests = list(reading.tests)
@@ -91,7 +96,11 @@ def read_interactions(
 
 
 def _how_to_read(
-    rows: pl.LazyFrame, columns: LogColumns, events: Mapping[str, EventType], now: datetime
+    rows: pl.LazyFrame,
+    columns: LogColumns,
+    events: Mapping[str, EventType],
+    now: datetime,
+    rated_in_words: bool,
 ) -> _Reading:
     values: dict[str, pl.Expr] = {}
     tests: dict[str, pl.Expr] = {}
@@ -109,10 +118,12 @@ def _how_to_read(
         named = pl.col(columns.event).cast(known, strict=False)
         values["event"] = named.to_physical().cast(pl.UInt8)
         tests[UNKNOWN_EVENT] = pl.col("event").is_null()
+    no = _disliked(columns, events, values, tests, rated_in_words)
     for noun, column in (("weight", columns.weight), ("quantity", columns.quantity)):
         if column is not None:
             values[noun] = pl.col(column)
-            tests |= _amount_tests(noun)
+            amounts = _amount_tests(noun)
+            tests |= amounts if no is None else {why: test & ~no for why, test in amounts.items()}
     if columns.position is not None:
         values["position"] = _place(pl.col(columns.position))
         tests[NO_PLACE] = pl.col("position").is_null()
@@ -141,6 +152,24 @@ def _read_clock(
     tests["time in the future"] = pl.col("time") > latest
     tests[FAR_BEFORE] = tests[FAR_AFTER] = pl.lit(False)  # said of all times: see below
     return "time", moments.said
+
+
+def _disliked(
+    columns: LogColumns,
+    events: Mapping[str, EventType],
+    values: dict[str, pl.Expr],
+    tests: dict[str, pl.Expr],
+    is_text: bool,
+) -> pl.Expr | None:
+    """Add how dislikes are read; whether a row is one, said of the values, or None if none can."""
+    saying = disliked(columns, events)
+    if saying is None:
+        return None
+    if columns.rating is not None and is_text:  # of numbers NaN says that there is none
+        values["rated"] = pl.col(columns.rating)
+        tests[NO_RATING] = pl.col("rated").is_nan()
+    values["disliked"] = saying
+    return pl.col("disliked")
 
 
 def _place(column: pl.Expr) -> pl.Expr:
@@ -172,7 +201,7 @@ def _coded(rows: pl.LazyFrame, reading: _Reading) -> pl.LazyFrame:
         else pl.col(noun)
         for noun in ("user", "item")
     ]
-    names = ("time", "rank", "event", "weight", "quantity", "position")
+    names = ("time", "rank", "event", "weight", "quantity", "position", "disliked")
     others = [pl.col(name) for name in names if name in kinds]
     return values.select(*ids, *others, reason_code(reading.tests).alias("reason"))
 
@@ -228,7 +257,13 @@ def _notes(
         yield from _heaviest(log)
     yield from missing_notes(log.users, log.counts, "events are of", columns)
     yield from missing_notes(log.items, log.item_counts, "events are of", columns)
-    if impressions := rejections.kept - len(log):
+    dislikes = 0 if log.dislikes is None else len(log.dislikes)
+    if dislikes:
+        yield f"{dislikes:,} dislikes hide their items from who said so and are no interest"
+    yield from _that_look_like_dislikes(log, events)
+    if columns.weight is not None and columns.rating is None:
+        yield from _that_look_like_ratings(log, columns.weight)
+    if impressions := rejections.kept - len(log) - dislikes:
         placed = 0 if log.shown is None else len(log.shown)
         yield f"{impressions:,} impressions are no events; {placed:,} of them have a position"
     if UNKNOWN_EVENT in rejections.counts and columns.event is not None:
@@ -243,6 +278,29 @@ def _notes(
         )
         named = ", ".join(f"{name!r} ({n:,})" for name, n in counts.iter_rows())
         yield f"unknown events: {named}; known are {', '.join(events)}"
+
+
+def _that_look_like_dislikes(log: Interactions, events: Mapping[str, EventType]) -> Iterator[str]:
+    """A note on events that say no by their names and yes by the settings."""
+    for name in log.events:
+        usual = DEFAULT_EVENTS.get(name.lower())
+        if usual is not None and usual.dislike and name in events:
+            yield (
+                f"event {name!r} counts as interest (weight {events[name].weight:g}); "
+                "dislike = true of it hides its item and counts as none"
+            )
+
+
+def _that_look_like_ratings(log: Interactions, column: str) -> Iterator[str]:
+    """A note where weights are those of a scale from bad to good."""
+    of_one = np.array(log.worths, np.float32)[log.event_codes] if log.worths else 1
+    values = np.unique(np.round(log.weights / of_one, 3))
+    on_scale = len(values) <= 2 * _STARS[-1] and bool(np.all(values * 2 == np.floor(values * 2)))
+    if on_scale and len(values) > 2 and values[-1] in _STARS:
+        yield (
+            f"weights {column!r} look like ratings from {values[0]:g} to {values[-1]:g}: low ones "
+            "count as interest too; interactions.rating and dislike_below make them dislikes"
+        )
 
 
 def _ends(times: Array) -> tuple[int, int]:

@@ -170,15 +170,16 @@ class TrainingLists:
         cls, features: Floats, names: tuple[str, ...], candidates: Candidates, labels: Floats,
         negatives: int, rng: np.random.Generator,
         grades: Graded | None = None, events: tuple[str, ...] = ("chosen",),
-        weights: Floats | None = None,
+        weights: Floats | None = None, disliked: Mask | None = None,
     ) -> "TrainingLists":  # fmt: skip
-        """Of each list all chosen candidates and `negatives` others, drawn evenly.
+        """Of each list all chosen candidates and `negatives` others: those that were `disliked`
+        (n, w) soon after, where any is, and of the rest some that are drawn evenly.
 
         Each of the lists (n, w) has at least one label (n, w) above 0, where `grades` (n, w) are
         above 0 too; the counts are those of the lists themselves. `weights` (n,) are what they
         count.
         """
-        places = _drawn(labels, candidates.filled, negatives, rng)
+        places = _drawn(labels, candidates.filled, negatives, rng, disliked)
         rows = np.arange(len(labels))[:, None]
         found = int((labels > 0).sum())
         return cls(
@@ -259,10 +260,19 @@ def _sum_of_known(counts: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def _drawn(labels: Floats, filled: Mask, negatives: int, rng: np.random.Generator) -> Array:
-    """Places (n, width) of all chosen candidates and of others drawn evenly; the unfilled last."""
+def _drawn(
+    labels: Floats,
+    filled: Mask,
+    negatives: int,
+    rng: np.random.Generator,
+    disliked: Mask | None = None,
+) -> Array:
+    """Places (n, width) of all chosen candidates, of those disliked and of others drawn evenly; the
+    unfilled last."""
     most = int((labels > 0).sum(axis=1).max(initial=0))
     lottery = rng.random(labels.shape, np.float32) - 2 * (labels > 0) + 2 * ~filled
+    if disliked is not None:
+        lottery -= disliked & filled & (labels == 0)
     width = min(labels.shape[1], most + negatives)
     return np.argsort(lottery, axis=1)[:, :width]
 

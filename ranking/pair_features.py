@@ -6,12 +6,13 @@ from typing import Self
 
 import numpy as np
 
-from recsys.features.arrays import PAD, Floats
+from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog
 from recsys.features.histories import Histories, anonymous
 from recsys.features.interactions import Interactions
 from recsys.ranking.affinity_features import Codes, code_affinity, listed, number_distance
 from recsys.ranking.day_features import DayTimes, Told, of_day
+from recsys.ranking.dislike_features import Refused, newest_dislikes, of_disliked, refusals
 from recsys.ranking.feature_group import Group
 from recsys.ranking.history_features import of_history
 from recsys.ranking.item_statistics import ItemStatistics
@@ -35,6 +36,7 @@ class Knowledge:
     of_categories: Mapping[str, ItemStatistics]  # of the items of each category, by column
     codes: Mapping[str, Codes]  # by column of categories or tags
     numbers: Mapping[str, Floats]  # by column, (items,), NaN where missing; prices as logarithms
+    refused: Refused | None = None  # where users say no
 
     @classmethod
     def of(
@@ -63,6 +65,7 @@ class Knowledge:
             },
             codes=codes,
             numbers=numbers,
+            refused=Refused.of(log),
         )
 
 
@@ -115,7 +118,27 @@ def _groups(histories: Histories, candidates: Candidates, knowledge: Knowledge) 
         groups.append(code_affinity(name, codes, recent, items, events, has_clock))
     for name, values in knowledge.numbers.items():
         groups.append(number_distance(name, values, recent, items))
+    if knowledge.refused is not None:
+        groups += _of_dislikes(knowledge.refused, histories, items, knowledge)
     return groups
+
+
+def _of_dislikes(
+    refused: Refused, histories: Histories, items: Rows, knowledge: Knowledge
+) -> list[Group]:
+    """How often items were disliked, and how near they are to what the user disliked last."""
+    newest = newest_dislikes(histories)
+    near = [
+        source_likeness(source, newest.items, items)
+        for source in knowledge.sources
+        if likens_items(source)
+    ]
+    of_codes = [
+        code_affinity(name, codes, newest, items, ("no",), False)
+        for name, codes in knowledge.codes.items()
+    ]
+    own = refusals(refused, newest, items)
+    return [own, *(of_disliked(each) for each in (*near, *of_codes))]
 
 
 def _names(groups: list[Group]) -> tuple[str, ...]:

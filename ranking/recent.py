@@ -15,7 +15,8 @@ PROFILE = 20
 SILENCE = 30 * MINUTE
 """The microseconds without an event that end a session."""
 
-_DECAY = 0.85  # how much each older event counts against the next newer one
+DECAY = 0.85
+"""How much each older event counts against the next newer one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Recent:
         return cls(
             items=items,
             events=np.where(items == PAD, 0, events).astype(np.uint8),
-            weights=(_DECAY ** np.arange(PROFILE)).astype(np.float32),
+            weights=(DECAY ** np.arange(PROFILE)).astype(np.float32),
             session=histories.offsets[1:] - starts,
             begun=begun,
         )

@@ -46,7 +46,7 @@ def explained(
     if items is None:
         table = table.with_columns(pl.lit(None, pl.String).alias("rule"))
     else:
-        rules = _rules_of(items, k, learnt, policy, allowed, candidates, ranked)
+        rules = _rules_of(items, k, learnt, policy, asked.histories, candidates, ranked)
         table = _of_items(table, learnt.catalog.items.ids_at(items), asked.ids).with_columns(rules)
         rows = items[np.isin(items, rows)]
     rows = rows[
@@ -248,8 +248,10 @@ def _rules(learnt: Learnt, policy: Policy, allowed: Allowed) -> tuple[str, ...]:
 
 def _left_out(learnt: Learnt, policy: Policy) -> Iterator[tuple[str, Mask]]:
     """Why items are offered to nobody here, and which (items,): masks that do not overlap."""
-    stocked, final = learnt.catalog.available(), learnt.fitted.final
-    yield "not available", ~stocked
+    catalog, final = learnt.catalog, learnt.fitted.final
+    stocked = catalog.offered()
+    yield "not in the catalogue", catalog.unlisted()
+    yield "not available", ~stocked & ~catalog.unlisted()
     if final is not None:
         for number, name in enumerate(final.rules.names):
             yield f"left out by the rule {name}", stocked & (final.rules.barred == number)
@@ -261,16 +263,20 @@ def _rules_of(
     k: int,
     learnt: Learnt,
     policy: Policy,
-    allowed: Allowed,
+    histories: Histories,
     candidates: Candidates,
     ranked: Ranked,
 ) -> pl.Series:
     """(m,) why each item is not on the list of `k`; null for those that are."""
+    dislikes = histories.dislikes
+    no = np.zeros(0, np.int32) if dislikes is None else dislikes.items
+    had = policy.allowed(histories).excluded
     listed_ = ranked.candidates.items[0]
     reasons: list[tuple[str | None, Mask]] = [
         (None, np.isin(items, listed_[:k])),
         *((why, left_out[items]) for why, left_out in _left_out(learnt, policy)),
-        ("had before", np.isin(items, allowed.excluded)),
+        ("disliked", np.isin(items, no)),
+        ("had before", np.isin(items, had)),
         ("offered by no source", ~np.isin(items, candidates.items[0])),
         *((why, np.isin(items, held)) for why, held in _held_back(learnt, ranked)),
         ("another variant of the product ranks better", ~np.isin(items, listed_)),

@@ -9,6 +9,7 @@ import polars as pl
 from recsys.features import ragged
 from recsys.features.arrays import PAD, Array, Rows
 from recsys.features.catalog import Catalog
+from recsys.features.dislikes import Dislikes
 from recsys.features.interactions import Interactions
 from recsys.features.vocabulary import Vocabulary
 
@@ -37,6 +38,8 @@ def of_log(log: Interactions) -> str:
     if log.shown is not None:
         for array in (log.shown.until, log.shown.places, log.shown.counts):
             digest.array(array)
+    if log.dislikes is not None and len(log.dislikes):
+        _add_dislikes(digest, log, log.dislikes)
     return digest.hex()
 
 
@@ -126,6 +129,17 @@ def _add_events(digest: _Digest, log: Interactions) -> None:
     place = np.array([names.index(n) if n in names else 0 for n in log.events], np.uint8)
     digest.words(*names)
     digest.array(place[log.event_codes])
+
+
+def _add_dislikes(digest: _Digest, log: Interactions, dislikes: Dislikes) -> None:
+    """Who said no to what, and when, by their ids."""
+    users, items = (log.users.ids.gather(dislikes.owners), log.items.ids.gather(dislikes.items))
+    told = pl.DataFrame({"user": users, "item": items, "time": dislikes.times})
+    told = told.sort("user", "time", "item")
+    digest.words("dislikes")
+    digest.series(told["user"])
+    digest.series(told["item"])
+    digest.array(told["time"].to_numpy())
 
 
 def _add_columns(digest: _Digest, catalog: Catalog, rows: Array) -> None:

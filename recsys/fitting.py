@@ -102,7 +102,7 @@ class Fitting:
     def _kept(self, fitted: Fitted, log: Interactions) -> tuple[Fitted, list[str]]:
         """Sources of the newest moment to serve by; all else is as of everything."""
         sources = fitted.sources
-        knowledge = Knowledge.of(sources.retrievers, log, self.catalog, self.told)
+        knowledge = Knowledge.of(sources.retrievers, log.of_interest(), self.catalog, self.told)
         said = "training.refit is off: the sources do not know what came after the newest moment"
         return replace(fitted, knowledge=knowledge), [*sources.notes, said]
 
@@ -178,7 +178,7 @@ class Fitting:
         if log.clock == "none":
             yield from moments_of_drawn_items(log, 1, np.random.default_rng(self.settings.seed))
         else:
-            yield from moments_of_last_items(log, 1, self.policy.hides)
+            yield from moments_of_last_items(log, 1, self.policy.hides, self.policy.whole)
 
     def _ranked(self, moment: Moment, fitted: Fitted) -> tuple[Rows, Floats]:
         """The ranks (n, w, s) of candidates and which were chosen (n, w); lists that hold some."""
@@ -220,7 +220,9 @@ class Fitting:
             rng = np.random.default_rng((self.settings.seed, number))
             lists, trial = self._lists(moments_of_drawn_items(log, number, rng))
             return lists, trial, [*notes, _account(lists, "items drawn of each user, in no order")]
-        lists, trial = self._lists(moments_of_last_items(log, number, self.policy.hides))
+        policy = self.policy
+        moments = moments_of_last_items(log, number, policy.hides, policy.whole)
+        lists, trial = self._lists(moments)
         return lists, trial, [*notes, _account(lists, "each user's last items")]
 
     def _lists(self, moments: Iterable[Moment]) -> tuple[TrainingLists, Trial | None]:
@@ -283,6 +285,7 @@ class Fitting:
         lists = TrainingLists.of(
             features, names, offered, labels[hit], self.settings.training.negatives, rng,
             grades.graded(chosen.take(hit).codes(offered.items)), grades.names, weights,
+            block.refused(offered.items, hit),
         )  # fmt: skip
         found = int(candidates.filled[np.diff(chosen.offsets) > 0].sum())
         return lists.counting(len(block.histories), len(chosen.items), found)
@@ -291,6 +294,7 @@ class Fitting:
         self, log: Interactions, step: str, older: Older | None = None
     ) -> tuple[Fitted, list[str]]:
         """Everything but the ranker, from one log, by sources that may go on from older ones."""
+        log = log.of_interest()
         sources = make_sources(self.settings)
         done = iter(range(1, len(sources.members) + 1))
         fitted, notes = sources.fit(

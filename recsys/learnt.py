@@ -72,7 +72,7 @@ class Learnt:
         """
         log, catalog, fitted = self.log, self.catalog, self.fitted
         rules = Rules.of(settings.final.rules, catalog, log)
-        policy = Policy.of(catalog.available(), log.events, settings.events)
+        policy = _policy(catalog, log, settings)
         final = Final.of(settings.final, rules, catalog, fitted.variants)
         own = replace(fitted, final=final)
         return replace(self, policy=rules.narrowed(policy), fitted=own), rules.notes
@@ -92,7 +92,7 @@ class Learnt:
         log = Interactions.load(folder / "log", _told(folder, manifest))
         catalog = _catalog(folder / "catalog", log)
         with reading(folder / "catalog"):
-            policy = Policy.of(catalog.available(), log.events, settings.events)
+            policy = _policy(catalog, log, settings)
         with reading(folder / _ABOUT):
             sources = _sources(about, settings, log, catalog)
         sizes = {"users": len(log.users), "items": len(log.items), "events": len(log.events)}
@@ -101,7 +101,7 @@ class Learnt:
             with reading(own):
                 member.retriever.load(own, sizes)
         with reading(folder):
-            knowledge = Knowledge.of(sources.retrievers, log, catalog, Told.of(log))
+            knowledge = Knowledge.of(sources.retrievers, log.of_interest(), catalog, Told.of(log))
         ranker = _ranker(folder / "ranker", settings, knowledge) if about.has_ranker else None
         with reading(folder / _ABOUT):
             variants = shown_once(catalog, sources.fusion)
@@ -177,3 +177,7 @@ def _ranker(folder: Path, settings: EngineSettings, knowledge: Knowledge) -> Neu
             f"catalogue give; they differ in {odd[:5] or 'their order'}"
         )
     return ranker
+
+
+def _policy(catalog: Catalog, log: Interactions, settings: EngineSettings) -> Policy:
+    return Policy.of(catalog.offered(), log.events, settings.events, catalog.variants())

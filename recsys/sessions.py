@@ -9,8 +9,9 @@ import polars as pl
 
 from recsys.features import ragged
 from recsys.features.accepted import weights_of
-from recsys.features.arrays import PAD, Array, Floats, Rows, Times
+from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.columns import UNNAMED, EventType, LogColumns
+from recsys.features.dislikes import Dislikes, disliked
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
@@ -43,6 +44,7 @@ class _Events:
     times: Times  # (n,) the end of the log where no times are told
     weights: Floats  # (n,)
     timed: bool  # are times told?
+    disliked: Mask | None = None  # (n,) which say no, where any can
 
 
 def read_sessions(
@@ -60,6 +62,7 @@ def read_sessions(
         read = _of_lists(sessions, log, events)
     order = np.argsort(read.session, kind="stable")
     order = order[read.items[order] != PAD]
+    dislikes, order = _set_apart(read, order)
     known = np.bincount(read.session[order], minlength=len(read.names))
     now = np.full(len(read.names), log.end, np.int64)
     np.maximum.at(now, read.session, read.times)
@@ -72,9 +75,18 @@ def read_sessions(
         weights=read.weights[order],
         now=now,
         timed=read.timed,
-    )
-    total = np.bincount(read.session, minlength=len(read.names))
-    return ReadSessions(read.names, histories, _remarks(total - known, known))
+    ).without(dislikes)
+    unknown = np.bincount(read.session[read.items == PAD], minlength=len(read.names))
+    return ReadSessions(read.names, histories, _remarks(unknown, histories.lengths))
+
+
+def _set_apart(read: _Events, order: Array) -> tuple[Dislikes | None, Array]:
+    """The dislikes among events in an order (m,), and the order of the others."""
+    if read.disliked is None:
+        return None, order
+    no = order[read.disliked[order]]
+    of_them = (read.session[no], read.items[no], read.times[no])
+    return Dislikes.of(*of_them, len(read.names)), order[~read.disliked[order]]
 
 
 def _check_lists(sessions: object) -> None:
@@ -115,6 +127,7 @@ def _of_table(
         raise DataError(f"sessions lack the columns {sorted(missing)}; they have {table.columns}")
     names = table[columns.user].unique(maintain_order=True)
     table, timed = _in_order(_without_impressions(table, columns, events), columns, log)
+    said_no = _disliked(table, columns, events)
     codes = _codes(table, columns, log, events)
     return _Events(
         names,
@@ -122,9 +135,20 @@ def _of_table(
         log.items.rows(as_ids(table[columns.item], "item")),
         codes,
         table[_TIME].to_numpy(),
-        weights_of(_amounts(table, columns), log.events, codes, events),
+        weights_of(_amounts(table, columns, said_no), log.events, codes, events),
         timed,
+        said_no,
     )
+
+
+def _disliked(
+    table: pl.DataFrame, columns: LogColumns, events: Mapping[str, EventType]
+) -> Mask | None:
+    """(n,) which rows say no, by the columns that the sessions bring; None where none can."""
+    named = {name: getattr(columns, name) for name in ("event", "rating")}
+    lacking = {name: None for name, column in named.items() if column not in table.columns}
+    saying = disliked(columns.model_copy(update=lacking), events)
+    return None if saying is None else table.select(saying).to_series().to_numpy()
 
 
 def _without_impressions(
@@ -154,11 +178,17 @@ def _in_order(
     return table.sort(_TIME, maintain_order=True), True
 
 
-def _amounts(table: pl.DataFrame, columns: LogColumns) -> pl.DataFrame:
-    """The columns of weight and quantity under those names, as far as the sessions bring them."""
+def _amounts(table: pl.DataFrame, columns: LogColumns, no: Mask | None = None) -> pl.DataFrame:
+    """The columns of weight and quantity under those names, as far as the sessions bring them.
+
+    Those of a dislike say nothing, whatever they are.
+    """
     named = {"weight": columns.weight, "quantity": columns.quantity}
     there = [pl.col(c).alias(name) for name, c in named.items() if c and c in table.columns]
     amounts = table.select(there)
+    if no is not None and amounts.width:
+        said_no = pl.lit(pl.Series(no))
+        amounts = amounts.select(pl.when(said_no).then(1).otherwise(pl.all()).name.keep())
     for column in amounts.get_columns():
         if column.null_count() or not (column.is_finite() & (column > 0)).all():
             raise DataError(f"a session's {column.name} must be a number above 0")
@@ -176,13 +206,12 @@ def _codes(
     """The code of each event; without a column of events that of the least weight."""
     if columns.event is None or columns.event not in table.columns:
         return np.full(len(table), _least(log, events), np.uint8)
-    known = pl.Series(log.events)
+    places = {name: place for place, name in enumerate(log.events)}
+    places |= {name: 0 for name, event in events.items() if event.dislike}  # none that is read
     codes = (
         table[columns.event]
         .cast(pl.String)
-        .replace_strict(
-            known, pl.int_range(len(known), eager=True), default=None, return_dtype=pl.UInt8
-        )
+        .replace_strict(places, default=None, return_dtype=pl.UInt8)
     )
     if codes.null_count():
         strange = table[columns.event].filter(codes.is_null())[0]

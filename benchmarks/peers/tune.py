@@ -122,7 +122,7 @@ def _measured(
     k, started = settings.evaluation.k, time.perf_counter()
     peer.fit(cut.past, catalog)
     fitted = time.perf_counter()
-    policy = Policy.of(catalog.available(), cut.past.events, settings.events)
+    policy = Policy.of(catalog.offered(), cut.past.events, settings.events)
     hits = cut.chosen.hits(peer.lists(cut.histories, policy.allowed(cut.histories), k))
     positives = np.diff(cut.chosen.offsets)
     return {

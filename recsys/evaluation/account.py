@@ -24,11 +24,19 @@ LOST = (
     "unknown at the cutoff",
     "had before",
     "unavailable",
+    "not in the catalogue",
+    "disliked later",
     "of users without a past",
 )
 """What becomes of a positive, from the best to what nothing could have been done about."""
 
-_LEFT_OUT = ("positives_had_before", "positives_unavailable", "positives_without_past")
+_LEFT_OUT = (
+    "positives_had_before",
+    "positives_unavailable",
+    "positives_not_in_catalog",
+    "positives_disliked_later",
+    "positives_without_past",
+)
 """The counts of those that are not scored: the last of LOST."""
 
 

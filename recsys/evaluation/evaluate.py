@@ -48,9 +48,9 @@ def evaluate(
     """Fit the engine on the past of `log` and score its lists on what came next.
 
     The protocols are those of `protocols.windows`, with `test` as the other half of a given split.
-    A positive that the policy forbids (bought before, out of stock) cannot be offered: it is left
-    out and counted, as are users without a past. Raises DataError where nothing is left to score,
-    and SettingsError where lists of that length cannot keep the rules.
+    A positive that the policy forbids (bought before, out of stock, not in the catalogue) cannot be
+    offered: it is left out and counted, as are users without a past. Raises DataError where nothing
+    is left to score, and SettingsError where lists of that length cannot keep the rules.
     """
     final = engine.settings.final
     Rules.of(final.rules, catalog, log).check(settings.k, final.exploration.slots)
@@ -203,7 +203,9 @@ def _pooled(engine: "Engine", seen: Sequence[_Seen], settings: EvaluationSetting
         fit_seconds=sum(each.fit_seconds for each in seen),
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         notes=tuple(
-            dict.fromkeys((*engine.notes, *beware, *_said(failed), *_calibrated(calibration)))
+            dict.fromkeys(
+                (*engine.notes, *beware, *_gone(counts), *_said(failed), *_calibrated(calibration))
+            )
         ),
     )
 
@@ -315,6 +317,19 @@ def _calibrated(calibration: Mapping[str, Reliability]) -> list[str]:
     errors = [f"{name} {each.error:.4f}" for name, each in calibration.items()]
     said = "calibration error of the probabilities of what was offered"
     return [f"{said}: {', '.join(errors)}"] if errors else []
+
+
+def _gone(counts: Mapping[str, int]) -> list[str]:
+    """How much of what was chosen no list can hold, as the catalogue has no row of it."""
+    gone = counts["positives_not_in_catalog"]
+    if not gone:
+        return []
+    every = counts["positives"] + counts["positives_not_allowed"]
+    return [
+        f"{gone:,} of {every:,} positives are items that are not in the catalogue: they are not "
+        f"offered and not scored, and lists can hold {1 - gone / every:.1%} of what was chosen at "
+        "the most; catalog.offer_unlisted = true offers and scores them"
+    ]
 
 
 def _said(failed: Iterable[str]) -> list[str]:

@@ -30,17 +30,22 @@ class Held:
 
     @classmethod
     def of(cls, window: Window, catalog: Catalog, policy: Policy) -> "Held":
-        """Leave out what the policy forbids (bought before, out of stock), and count it.
+        """Leave out what the policy forbids (bought before, out of stock, not in the catalogue),
+        and count it.
 
         Raises DataError where nothing is left to score.
         """
         moment = window.moment
         within = moment.chosen.within(policy.allowed(moment.histories))
         kept = np.flatnonzero(np.diff(within.offsets) > 0)
+        unlisted = int(catalog.unlisted()[moment.chosen.items].sum())
         if not len(kept):
-            raise DataError("nothing to score: nobody chose an item that might have been offered")
+            raise DataError(
+                "nothing to score: nobody chose an item that might have been offered"
+                + (f"; {unlisted:,} are not in the catalogue" if unlisted else "")
+            )
         forbidden = len(moment.chosen.items) - len(within.items)
-        unavailable = int((~policy.mask[moment.chosen.items]).sum())
+        unavailable = int((~policy.mask[moment.chosen.items]).sum()) - unlisted
         counts = {
             "users": len(kept),
             "positives": len(within.items),
@@ -50,7 +55,9 @@ class Held:
             "users_without_allowed_positives": len(moment.histories) - len(kept),
             "positives_not_allowed": forbidden,
             "positives_unavailable": unavailable,
-            "positives_had_before": forbidden - unavailable,
+            "positives_not_in_catalog": unlisted,
+            "positives_disliked_later": moment.disliked_positives,
+            "positives_had_before": forbidden - unavailable - unlisted,
             "positives_of_unknown_items": window.unknown,
             "users_of_unknown_items": window.unknown_users,
             "users_without_target": window.without_target,

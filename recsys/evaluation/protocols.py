@@ -15,7 +15,7 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.features.reading import read_interactions
-from recsys.learning import Moment, chosen_by, moment
+from recsys.learning import Moment, chosen_by, distinct, moment
 from recsys.settings import EngineSettings, EvaluationSettings
 
 
@@ -137,6 +137,8 @@ def _given(
 ) -> Iterator[Window]:
     if test is None:
         raise SettingsError("the protocol 'given' needs the other half: [evaluation.test] path")
+    every, test = test, test.of_interest()
+    disliked = len(distinct(every)) - len(distinct(test))
     wanted = _mask(test.events, settings.targets)
     without_target = _without_target(test, wanted)
     if wanted is not None:
@@ -147,6 +149,7 @@ def _given(
         found,
         left_out=found.left_out + strangers[0],
         left_out_positives=found.left_out_positives + strangers[1],
+        disliked_positives=disliked,
     )
     yield Window(
         moment=found,
@@ -175,12 +178,15 @@ def _fold_in(
     of_held = log.where(held)
     known = _drawn(of_held, settings.fold_share, rng)
     history, future = of_held.where(known), of_held.where(~known)
+    every, future = future, future.of_interest()
+    disliked = len(distinct(every)) - len(distinct(future))
     without_target = _without_target(future, targets)
     if targets is not None:
         future = future.where(targets[future.event_codes])
     users = future.active_users()
     histories = Histories.of(history, users, _last_times(history)[users])
-    found = Moment(log.where(~held), histories, chosen_by(future, users), 0, 0)
+    chosen = chosen_by(future, users)
+    found = Moment(log.where(~held), histories, chosen, 0, 0, disliked_positives=disliked)
     about = {"held_out_users": len(users), "folded_in": settings.fold_share}
     yield Window(found, log.events, about, without_target=without_target)
 
@@ -268,6 +274,7 @@ def _in_rows_of(
         positions=None if test.positions is None else test.positions[kept],
         ranks=None if test.ranks is None else test.ranks[kept],
         shown=None,
+        dislikes=None,
     )
     strangers = len(np.unique(test.user_rows[stranger])), _pairs(test, stranger)
     lost = np.setdiff1d(users[unknown], users[kept])

@@ -58,6 +58,14 @@ _LEFT_OUT = {
         "positive that might not be offered",
         "positives that might not be offered",
     ),
+    "positives_not_in_catalog": (
+        "of them not in the catalogue",
+        "of them not in the catalogue",
+    ),
+    "positives_disliked_later": (
+        "positive that was disliked later",
+        "positives that were disliked later",
+    ),
 }
 
 

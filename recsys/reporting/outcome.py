@@ -62,6 +62,8 @@ class Protocol(Part):
     positives_of_unknown_items: int | None = None
     users_without_allowed_positives: int | None = None
     positives_not_allowed: int | None = None
+    positives_not_in_catalog: int | None = None
+    positives_disliked_later: int | None = None
     cutoff: str | None = None
     last_event: str | None = None
     windows: int | None = None

@@ -32,7 +32,7 @@ def held(settings: EngineSettings) -> Held:
     shop = small_shop()
     log, catalog = Engine(settings).read(shop.events, shop.items)
     (window,) = windows(log, settings.evaluation)
-    return Held.of(window, catalog, Policy.of(catalog.available(), log.events, settings.events))
+    return Held.of(window, catalog, Policy.of(catalog.offered(), log.events, settings.events))
 
 
 def test_all_systems_are_scored_on_the_same_users(held: Held, settings: EngineSettings) -> None:

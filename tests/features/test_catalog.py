@@ -289,7 +289,8 @@ def test_what_log_and_catalogue_do_not_share_is_told(catalog):
         pl.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "z", "y"]}), items=catalog.items
     )
     assert coverage_notes(log, catalog.over(log.items)) == [
-        "2 items of the log are not in the catalogue",
+        "2 items of the log are not in the catalogue (66.7% of its events) and are not offered; "
+        "catalog.offer_unlisted = true offers them",
         "2 items of the catalogue are not in the log",
     ]
     assert coverage_notes(log, Catalog.empty(log.items)) == []

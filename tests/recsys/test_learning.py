@@ -286,7 +286,7 @@ def assert_same_past(one: Moment, other: Moment) -> None:
 
 def fitting_of(settings: EngineSettings, rows: pl.DataFrame) -> tuple[Fitting, Interactions]:
     log, catalog = Engine(settings).read(rows)
-    policy = Policy.of(catalog.available(), log.events, settings.events)
+    policy = Policy.of(catalog.offered(), log.events, settings.events)
     return Fitting(settings, catalog, policy), log
 
 

@@ -19,6 +19,8 @@ NOTHING = {
     "positives_of_unknown_items": 0,
     "positives_had_before": 0,
     "positives_unavailable": 0,
+    "positives_not_in_catalog": 0,
+    "positives_disliked_later": 0,
     "positives_without_past": 0,
 }
 OWNERS = np.array([0, 0, 1, 2])
