@@ -17,6 +17,7 @@ from recsys.features.columns import CatalogColumns
 from recsys.features.errors import ArtifactError, DataError
 from recsys.features.interactions import Interactions
 from recsys.features.missing import missing_notes
+from recsys.features.outputs import check_file
 from recsys.features.predicate import Predicate, mask_of
 from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
 from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats
@@ -280,6 +281,8 @@ def read_catalog(
     used becomes null and is noted: the row stays. Raises DataError on a missing column, a catalogue
     without items, vectors of differing lengths, and in strict mode on any rejected row.
     """
+    if quarantine is not None:
+        check_file(quarantine, "quarantine")
     rows = opened(source, columns, data_dir)
     tests = _tests(rows.typed, columns)
     chosen = rows.typed.select(*columns.mapped, reason_code(tests).alias(_REASON))

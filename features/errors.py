@@ -7,6 +7,7 @@ RecsysError
 │   └── QualityError    what was to be compressed would rank worse than is allowed
 ├── ForkError           this process is a fork of one that has worked with data: load after it
 ├── ArtifactError       a saved engine is damaged, incomplete or of another format
+├── OutputError         a file or folder cannot be written; it is an OSError too
 └── MissingDependency   an optional package is needed; the message says how to install it
 """
 
@@ -37,6 +38,10 @@ class ArtifactError(RecsysError, RuntimeError):
 
 class ForkError(RecsysError, RuntimeError):
     """This process is a fork of one that has worked with data; load the engine after the fork."""
+
+
+class OutputError(RecsysError, OSError):
+    """A file or folder cannot be written; it is an OSError too."""
 
 
 class MissingDependency(RecsysError, ImportError):

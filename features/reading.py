@@ -16,6 +16,7 @@ from recsys.features.errors import DataError, SettingsError
 from recsys.features.gaps import FAR_AFTER, FAR_BEFORE, moment, without_far_times
 from recsys.features.interactions import Clock, Interactions
 from recsys.features.missing import missing_notes
+from recsys.features.outputs import check_file
 from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
 from recsys.features.sources import Rows, Source, collected, left_out, opened
 from recsys.features.times import parse_order, parse_times
@@ -64,6 +65,8 @@ def read_interactions(
     leaves out.
     Raises DataError where columns are missing, ids are of mixed types or no row is left.
     """
+    if quarantine is not None:
+        check_file(quarantine, "quarantine")
     rows = opened(source, columns, data_dir)
     words = columns.rating is not None and rows.raw.collect_schema()[columns.rating] == pl.String
     reading = _how_to_read(rows.typed, columns, events, now or datetime.now(UTC), words)

@@ -1,6 +1,5 @@
 """Rows of a table that were not taken, each with its one reason."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ import polars as pl
 
 from recsys.features.arrays import Array
 from recsys.features.errors import DataError
+from recsys.features.outputs import draft_of
 
 LEFT_OUT = "left out by where"
 """The one reason that the caller asked for: strict mode does not mind it."""
@@ -81,13 +81,9 @@ class Rejections:
 
     def write(self, path: Path | str) -> None:
         """Write the rejected rows to a Parquet file, which is either whole or not there."""
-        path = Path(path)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            self.frame.write_parquet(unfinished)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        frame = self.frame  # read before: what goes wrong from here on is of the writing
+        with draft_of(path) as draft:
+            frame.write_parquet(draft)
 
     def raise_if_any(self) -> None:
         """Raise DataError with the counts, unless all rows were taken or left out by `where`."""

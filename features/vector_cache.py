@@ -12,6 +12,7 @@ import numpy as np
 from recsys.features import npz
 from recsys.features.arrays import Array, Floats, Mask
 from recsys.features.errors import ArtifactError
+from recsys.features.outputs import umask
 from recsys.features.schema import ArraySchema, floats
 
 _log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class VectorCache:
                 np.savez(file, hashes=hashes, vectors=vectors)
                 file.flush()
                 os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~umask())
             os.replace(name, target)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recsys.features.device import pick
-from recsys.features.drafts import draft_name, remove_abandoned
 from recsys.features.errors import TrainingError
+from recsys.features.outputs import check_file, draft_of, writing
 from recsys.ranking.lists import TrainingLists
 from recsys.ranking.network import ListNetwork
 
@@ -99,24 +99,24 @@ class Checkpoint:
 
     @classmethod
     def of(cls, settings: "NeuralRanker", lists: TrainingLists) -> "Checkpoint | None":
-        """Where these settings have a training kept; None where they do not."""
+        """Where these settings have a training kept; None where they do not.
+
+        Raises OutputError where it cannot be written, before the first epoch.
+        """
         if settings.checkpoint is None:
             return None
+        check_file(settings.checkpoint, "ranker.checkpoint", makes_folders=True)
         return cls(Path(settings.checkpoint), _fingerprint(settings, lists))
 
     def write(self, training: Training) -> None:
         """Keep the training; the file before it stays until this one is whole on the disk."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(self.path.absolute().parent, f".{self.path.name}-")
-        draft = self.path.absolute().with_name(draft_name(self.path.name))
         tensors = {name: value.cpu().contiguous() for name, value in training.tensors().items()}
         about = {"of": self.fingerprint, "training": json.dumps(training.about())}
-        try:
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(self.path) as draft:
             save_file(tensors, draft, about)
             _to_disk(draft)
-            os.replace(draft, self.path)
-        finally:
-            draft.unlink(missing_ok=True)
 
     def resume(self, training: Training) -> None:
         """Go on from what the file holds; where it is of another training, say so and do not.
@@ -125,6 +125,8 @@ class Checkpoint:
         """
         if not self.path.exists():
             return
+        if not self.path.is_file():
+            raise TrainingError(f"{self.path} is no file, so no checkpoint; name another")
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = file.metadata() or {}

@@ -21,7 +21,12 @@ def shown(console: Console) -> Iterator["Bars | Lines"]:
     if not console.is_terminal:
         yield Lines(lambda line: console.print(line, soft_wrap=True))
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), ElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        ElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bars:
         yield Bars(bars)
 

@@ -12,11 +12,11 @@ from recsys import __version__, given
 from recsys.ending import Ended, ending_signals_raised
 from recsys.exits import EXITS, Exit, exit_code
 from recsys.features.drafts import temporary_folder
-from recsys.features.errors import DataError, RecsysError, SettingsError
+from recsys.features.errors import RecsysError, SettingsError
 from recsys.features.forks import check_process
 from recsys.flags import Flags, flagged, settings_of
+from recsys.output import Output, flush, ready_streams, told_on_stderr
 from recsys.printing import (
-    Output,
     checks_table,
     explained_items,
     explanation_lines,
@@ -31,6 +31,7 @@ from recsys.printing import (
     verdict,
 )
 from recsys.reporting.findings import counted
+from recsys.targets import check_outside, check_targets, checkpoint_of, inputs_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from recsys.features.columns import Table
     from recsys.features.interactions import Interactions
     from recsys.settings import EngineSettings
+    from recsys.targets import Given
     from recsys.tracking import Run
 
 
@@ -65,17 +67,27 @@ UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in e
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit; what goes wrong on purpose is one line on standard error."""
+    """Run a command and exit; what goes wrong on purpose, and what the system refuses, is one line
+    on standard error.
+    """
+    ready_streams()
     try:
         with ending_signals_raised():
             check_process()
-            app(arguments)
+            try:
+                app(arguments)
+            finally:
+                flush()
     except Ended as error:
-        print(f"recsys: {error}", file=sys.stderr)
+        told_on_stderr(str(error))
         sys.exit(error.exit_code)
     except RecsysError as error:
-        print("; ".join([f"recsys: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        told_on_stderr(str(error), *getattr(error, "__notes__", ()))
         sys.exit(exit_code(error))
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        told_on_stderr(named, *getattr(error, "__notes__", ()))
+        sys.exit(Exit.OUTPUT)
     sys.exit(Exit.OK)
 
 
@@ -105,24 +117,25 @@ def demo(
     json: Json = None,
 ) -> None:
     """Make up a shop, learn from its past, and hold what is offered against its last days."""
-    from recsys.demo import demo_dict, run_demo
+    from recsys.demo import check_keep, demo_dict, run_demo
 
     output = Output(json)
+    check_keep(keep)
     with ExitStack() as stack:
         folder = keep or stack.enter_context(temporary_folder())
         progress = stack.enter_context(output.progress())
         shown = run_demo(users, items, seed, folder, progress)
+    result = demo_dict(shown)
+    output.write(result)
     for customer in shown.customers:
         output.show(table_of(customer.did, f"{customer.id}, {customer.about}: what they did"))
         output.show(
             table_of(customer.offered, "what they are offered, why, and what they did later")
         )
-    result = demo_dict(shown)
     output.say("", "The days after the cutoff, which the engine has not seen:")
     _show_evaluation(output, result)
     if keep is not None:
         output.say("", f"log and catalogue are in {keep}")
-    output.write(result)
 
 
 @app.command()
@@ -136,10 +149,12 @@ def fit(
     output, settings = Output(flags.json), settings_of(flags)
     _check(settings, flags)
     from recsys.artifact import check_target
-    from recsys.engine import KIND, Engine
+
+    check_target(out, "engine")
+    _try_targets(output, settings, flags, folders={"--out": out})
+    from recsys.engine import Engine
     from recsys.tracking import tracked
 
-    check_target(out, KIND)
     engine = Engine(settings)
     with output.progress() as progress, tracked(settings, "fit") as run:
         log, catalog = _read(engine, flags)
@@ -160,8 +175,8 @@ def fit(
         run.finish(result)
     size = f"{counted(len(engine.users), 'user')}, {counted(len(engine.items), 'item')}"
     said = f"{size}; the engine is in {out}"
-    output.say(*engine.notes, said, *_run_lines(run))
     output.write(result)
+    output.say(*engine.notes, said, *_run_lines(run))
 
 
 @app.command()
@@ -190,6 +205,7 @@ def evaluate(
     settings = settings_of(flags, protocol=protocol, k=k, share=share, date=date)
     chosen = given.seeds(seeds)
     _check(settings, flags, settings.evaluation.test)
+    _try_targets(output, settings, flags)
     from recsys.evaluation.seeds import run_seeds, seeded
     from recsys.tracking import tracked
 
@@ -207,9 +223,9 @@ def evaluate(
         run.epochs(result["curves"])
         run.table("positives", runs.positives)
         run.finish(result)
+    output.write(result)
     _show_evaluation(output, result)
     output.say(*_run_lines(run))
-    output.write(result)
 
 
 @app.command()
@@ -224,19 +240,28 @@ def tune(
     """Look for better settings of the ranker, on the past that an evaluation would learn from."""
     output, settings = Output(flags.json), settings_of(flags)
     _check(settings, flags, settings.evaluation.test)
+    _try_targets(output, settings, flags, files={"--out": out})
     from recsys.engine import Engine
+    from recsys.features.outputs import write_whole
     from recsys.toml import as_toml
     from recsys.tuning import lists_of_the_past, search
-    from recsys.whole_files import write_whole
 
-    if not out.absolute().parent.is_dir():
-        raise SettingsError(f"--out {out}: there is no folder to write it to")
     engine = Engine(settings)
     with output.progress() as progress:
         log, catalog = _read(engine, flags)
         lists = lists_of_the_past(engine, log, catalog, flags.data_dir, progress)
         found = search(lists, settings, minutes, trials, progress)
     write_whole(out, as_toml(found.settings(settings)))
+    output.write(
+        {
+            "settings": str(out),
+            "ranker": found.ranker,
+            "ndcg@10": found.ndcg,
+            "ndcg@10_before": found.ndcg_before,
+            "is_better": found.is_better,
+            "trials": found.trials,
+        }
+    )
     tried = counted(len(found.trials), "trial")
     if found.is_better:
         output.say(
@@ -248,16 +273,6 @@ def tune(
             f"nothing better than the present settings was found in {tried}: they reach NDCG@10 "
             f"{found.ndcg_before:.4f} on lists that no trial learnt from, and are in {out}"
         )
-    output.write(
-        {
-            "settings": str(out),
-            "ranker": found.ranker,
-            "ndcg@10": found.ndcg,
-            "ndcg@10_before": found.ndcg_before,
-            "is_better": found.is_better,
-            "trials": found.trials,
-        }
-    )
 
 
 @app.command()
@@ -271,11 +286,11 @@ def report(
     """Write one HTML page that shows what an evaluation found; it needs no network."""
     from recsys.reporting.report import write_report
 
-    output, written = Output(json), write_report(run, out)
+    output, written = Output(json), write_report(run, out, apart=json)
     told = written.headline
     lines = (f"{told.title}.", told.detail, written.work_on)
-    output.say(*filter(None, lines), f"the report is in {written.page}")
     output.write(written.as_dict())
+    output.say(*filter(None, lines), f"the report is in {written.page}")
 
 
 @app.command()
@@ -301,7 +316,8 @@ def recommend(
     """What a saved engine offers users, or visitors it has never seen."""
     if sum(each is not None for each in (users, users_file, session or None)) != 1:
         raise SettingsError("give one of --users, --users-file and --session")
-    output, engine = Output(json), _loaded(artifact)
+    texts = given.split(users, "--users") if users is not None else given.lines(users_file)
+    output, engine = _output(json, artifact, users_file), _loaded(artifact)
     how: dict[str, Any] = {"where": where, "probabilities": probabilities, "by_value": by_value}
     if session:
         visits = {
@@ -310,11 +326,10 @@ def recommend(
         }
         lists = engine.recommend(sessions=visits, k=k, **how)
     else:
-        texts = given.split(users) if users is not None else given.lines(users_file)
         lists = engine.recommend(given.ids(texts or [], engine.users, "user"), k=k, **how)
     lists = lists.with_columns(engine.titles(lists["item_id"]))
-    output.show(*list_tables(lists))
     output.write({"k": k, "lists": _list_dicts(lists)})
+    output.show(*list_tables(lists))
 
 
 @app.command()
@@ -336,7 +351,7 @@ def explain(
     """Why a list is as it is: the sources, past events and features behind each item."""
     if (user is None) == (session is None):
         raise SettingsError("give one of USER and --session")
-    output, engine = Output(json), _loaded(model)
+    output, engine = _output(json, model), _loaded(model)
     asked = None if items is None else given.ids(given.split(items), engine.items, "item")
     if session is not None:
         visit = {"session": given.ids(given.split(session), engine.items, "item").to_list()}
@@ -344,11 +359,11 @@ def explain(
     else:
         (known,) = given.ids([str(user)], engine.users, "user")
         found = engine.explain(known, k=k, items=asked, where=where)
+    output.write({"k": k, **found.as_dict()})
     output.say(*explanation_lines(found))
     for words, table in explained_items(found):
         output.show(table)
         output.tell(*words)
-    output.write({"k": k, **found.as_dict()})
 
 
 @app.command()
@@ -360,15 +375,15 @@ def similar(
     json: Json = None,
 ) -> None:
     """The items that an item leads to."""
-    output, engine = Output(json), _loaded(artifact)
+    output, engine = _output(json, artifact), _loaded(artifact)
     found = engine.similar_items(given.ids(items, engine.items, "item"), k=k, source=source)
     found = found.with_columns(engine.titles(found["similar_id"]))
+    output.write({"k": k, "similar": found.to_dicts()})
     for (item,), rows in found.group_by("item_id", maintain_order=True):
         title = engine.titles([item])[0]
         output.show(
             table_of(rows.select("rank", "similar_id", "title", "score"), f"{item}: {title}")
         )
-    output.write({"k": k, "similar": found.to_dicts()})
 
 
 @app.command()
@@ -382,23 +397,23 @@ def export(
 ) -> None:
     """Write the lists of all users to Parquet files, in place of an earlier export."""
     from recsys.artifact import check_target
-    from recsys.export import KIND
+
+    texts = given.lines(users_file)
+    output = _output(json, artifact, users_file)
+    check_target(folder, "export")
+    check_outside("FOLDER", folder, artifact)
+    output.warn(*check_targets({"--json": output.file}, {"FOLDER": folder}, _some(users_file)))
     from recsys.export import export as write_lists
 
-    output = Output(json)
-    check_target(folder, KIND)
     engine = _loaded(artifact)
-    texts = given.lines(users_file)
-    if texts == []:
-        raise DataError(f"--users-file {users_file} holds no user; nothing was written")
     users = None if texts is None else given.ids(texts, engine.users, "user")
     with output.progress() as progress:
         done = write_lists(engine, folder, k, users, block, progress)
+    output.write({"folder": str(folder), "k": k, **done.counts()})
     output.say(
         f"{counted(done.rows, 'row')} for {counted(done.users, 'user')} in "
         f"{counted(done.parts, 'file')}: {done.folder}"
     )
-    output.write({"folder": str(folder), "k": k, **done.counts()})
 
 
 @app.command()
@@ -406,11 +421,11 @@ def warmup(artifact: Artifact, json: Json = None) -> None:
     """Compile every kernel that a saved engine's requests need, and keep them: for an image."""
     from time import perf_counter
 
-    output, engine, begun = Output(json), _loaded(artifact), perf_counter()
+    output, engine, begun = _output(json, artifact), _loaded(artifact), perf_counter()
     asked = engine.warm_up()
     seconds = perf_counter() - begun
-    output.say(f"{counted(asked, 'request')} answered in {seconds:.1f} s: kernels are compiled")
     output.write({"requests": asked, "seconds": seconds})
+    output.say(f"{counted(asked, 'request')} answered in {seconds:.1f} s: kernels are compiled")
 
 
 @app.command()
@@ -419,9 +434,9 @@ def doctor(json: Json = None) -> None:
     from recsys.doctor import examine
 
     output, report = Output(json), examine()
+    output.write(report.as_dict())
     output.show(checks_table(report.checks))
     output.say("", "fit can run" if report.can_fit else "fit cannot run: mend what is wrong first")
-    output.write(report.as_dict())
     if not report.can_fit:
         raise typer.Exit(Exit.MISSING)
 
@@ -443,6 +458,37 @@ def _check(settings: "EngineSettings", flags: Flags, test: "Table | None" = None
             check_columns(table, flags.data_dir)
     if flags.config is not None:
         check_parts_in(flags.config, settings)  # after the columns, as it loads torch
+
+
+def _try_targets(
+    output: Output,
+    settings: "EngineSettings",
+    flags: Flags,
+    files: "Given | None" = None,
+    folders: "Given | None" = None,
+) -> None:
+    """Refuse what cannot be written before a run, and say where space is short."""
+    written = {
+        "--json": output.file,
+        "--quarantine": flags.quarantine,
+        "ranker.checkpoint": checkpoint_of(settings),
+        **(files or {}),
+    }
+    runs = {"--runs (or --no-run)": settings.tracking.folder} if settings.tracking.use else {}
+    reads = inputs_of(settings, flags.data_dir, None if files else flags.config)
+    output.warn(*check_targets(written, folders, reads, runs))
+
+
+def _output(json: str | None, artifact: Path, users_file: Path | None = None) -> Output:
+    """Where the words go of a command that asks a saved engine, whose folder stays as it is."""
+    output = Output(json)
+    check_outside("--json", output.file, artifact)
+    check_targets({"--json": output.file}, reads=_some(users_file))
+    return output
+
+
+def _some(path: Path | None) -> list[Path]:
+    return [] if path is None else [path]
 
 
 def _read(engine: "Engine", flags: Flags) -> "tuple[Interactions, Catalog]":

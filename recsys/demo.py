@@ -10,9 +10,11 @@ import polars as pl
 
 from recsys.engine import Engine
 from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.features.errors import SettingsError
+from recsys.features.outputs import check_file, check_inside
 from recsys.fitting import Progress, silent
 from recsys.settings import EngineSettings
-from recsys.shop import Shop, make_shop
+from recsys.shop import FILES, Shop, is_of_shop, make_shop
 
 OFFERED = 5
 """Items that each customer is offered."""
@@ -66,6 +68,20 @@ def shop_settings(seed: int = 0, folder: Path | None = None) -> EngineSettings:
             "seed": seed,
         }
     )
+
+
+def check_keep(folder: Path | None) -> None:
+    """Raise OutputError where a shop cannot be kept, and SettingsError where its files would take
+    the place of others that no demo wrote.
+    """
+    if folder is None:
+        return
+    check_inside(folder, "--keep")
+    for name in FILES:
+        file = folder / name
+        if file.exists() and not is_of_shop(file):
+            raise SettingsError(f"--keep {folder}: {file} is there and is of no demo; name another")
+        check_file(file, "--keep", makes_folders=True)
 
 
 def run_demo(

@@ -16,6 +16,7 @@ from recsys.embedding import with_text_vectors
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
+from recsys.features.drafts import temporary_folder
 from recsys.features.errors import DataError
 from recsys.features.forks import check_process
 from recsys.features.histories import Histories
@@ -31,6 +32,7 @@ from recsys.final_settings import FinalSettings
 from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
+from recsys.manifest import digest
 from recsys.parts import check_parts, make_fusion
 from recsys.policy import Policy
 from recsys.ranking.lists import TrainingLists
@@ -66,6 +68,7 @@ class Engine:
         self.notes: list[str] = []
         """What there was to say of the data and of the fit: rejected rows, sources left out."""
         self._learnt: Learnt | None = None
+        self._digest: tuple[Learnt | None, str] = (None, "")  # what `digest` found, and of what
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, or what pickle, joblib and cloudpickle write: the files of a saved engine."""
@@ -342,9 +345,22 @@ class Engine:
         """Write all that was learnt as one folder with a manifest of hashes; see `artifact`."""
         learnt = self.learnt
         about = {"version": __version__, "name": self.settings.name}
-        write_folder(
+        digest = write_folder(
             Path(folder), KIND, lambda draft: learnt.save(draft, self.settings, self.notes), about
         )
+        self._digest = (learnt, digest)
+
+    def digest(self) -> str:
+        """The SHA-256 of the manifest that `save` writes: which engine a list is of.
+
+        An engine that was neither saved nor loaded is saved for it, into a temporary folder.
+        """
+        learnt, known = self._digest
+        if learnt is not self.learnt:
+            with temporary_folder() as folder:
+                self.save(folder / "engine")
+            known = self._digest[1]
+        return known
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -353,9 +369,14 @@ class Engine:
         Raises ArtifactError where a byte of it has changed, or a file is not what was saved.
         """
         check_process()
-        learnt, settings, notes = read_folder(Path(folder), KIND, Learnt.load)
+
+        def read(place: Path, manifest: Mapping[str, Any]) -> Any:
+            return Learnt.load(place, manifest), digest(manifest)
+
+        (learnt, settings, notes), own = read_folder(Path(folder), KIND, read)
         engine = cls(settings)
         engine._learnt, engine.notes = learnt, notes
+        engine._digest = (learnt, own)
         return engine
 
     def _fitting(

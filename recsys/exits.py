@@ -7,6 +7,7 @@ from recsys.features.errors import (
     DataError,
     ForkError,
     MissingDependency,
+    OutputError,
     RecsysError,
     SettingsError,
     TrainingError,
@@ -23,8 +24,10 @@ class Exit(IntEnum):
     ARTIFACT = 4
     MISSING = 5
     TRAINING = 6
+    OUTPUT = 7
     FORK = 8
     INTERRUPTED = 130
+    PIPE = 141
     TERMINATED = 143
 
 
@@ -36,9 +39,11 @@ EXITS: dict[Exit, tuple[type[RecsysError] | None, str]] = {
     Exit.ARTIFACT: (ArtifactError, "a saved folder is damaged, or is something else"),
     Exit.MISSING: (MissingDependency, "a package is missing; the message says which"),
     Exit.TRAINING: (TrainingError, "training cannot go on"),
+    Exit.OUTPUT: (OutputError, "a file or folder cannot be written, or the system refuses it"),
     Exit.FORK: (ForkError, "the process is a fork of one that has worked with data"),
     Exit.INTERRUPTED: (None, "ended by Ctrl-C (SIGINT); nothing is left half written"),
     Exit.TERMINATED: (None, "ended by SIGTERM, as by Ctrl-C (129 by SIGHUP)"),
+    Exit.PIPE: (None, "standard output was closed before the JSON was written to it"),
 }
 """Each exit code, the error it stands for, and what it says. The one place that tells."""
 

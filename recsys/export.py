@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from recsys import __version__
-from recsys.artifact import write_folder
+from recsys.artifact import check_target, write_folder
 from recsys.engine import Engine
 from recsys.features.errors import DataError
 from recsys.features.vocabulary import Ids, as_ids
 from recsys.fitting import Progress, silent
+from recsys.manifest_file import write_table
 
 KIND = "export"
 """What the manifest of the folder calls it."""
@@ -42,32 +43,38 @@ def export(
 ) -> Exported:
     """Write the lists of all users, or of those given, to `folder`, a file per block of users.
 
-    The columns are those of `Engine.recommend`. A manifest beside the files has their SHA-256 and
-    the counts. The folder appears, or takes the place of an earlier export, when all of it is on
-    disk; memory is set by the block. Raises DataError where `k` or `block` is below 1 and
-    ArtifactError where something other than an export stands at `folder`.
+    The columns are those of `Engine.recommend`, and the folder reads as one table. Each file says
+    in its metadata of which engine it is (name and `Engine.digest`), when it was made, and how
+    long the lists are. The manifest, in the metadata of `_manifest.parquet`, has the SHA-256
+    of each file and the counts. The folder appears, or takes the place of an earlier export, when
+    all of it is on disk; memory is set by the block. Before any list is made it raises DataError
+    where `k` or `block` is below 1, ArtifactError where something other than an export, or one with
+    other files in it, stands at `folder`, and OutputError where it cannot be written.
     """
     if block < 1:
         raise DataError(f"block must be at least 1; got {block}")
     folder = Path(folder)
+    check_target(folder, KIND)
     asked = engine.users if users is None else as_ids(users, "user")
     done = {"users": len(asked), "rows": 0, "parts": 0}
+    about = {
+        "k": k,
+        "engine": engine.settings.name,
+        "engine_sha256": engine.digest(),
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    says = {f"recsys.{name}": str(value) for name, value in about.items()}
 
     def fill(draft: Path) -> dict[str, int]:
         for number, lists in enumerate(_lists(engine, asked, k, block)):
-            lists.write_parquet(draft / f"part-{number:05}.parquet")
+            lists.write_parquet(draft / f"part-{number:05}.parquet", metadata=says)
             done["rows"] += len(lists)
             done["parts"] = number + 1
             progress("exporting", min(1.0, done["parts"] * block / max(1, len(asked))))
         return done
 
-    about = {
-        "k": k,
-        "engine": engine.settings.name,
-        "version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_folder(folder, KIND, fill, about)
+    write_folder(folder, KIND, fill, about, write_table)
     return Exported(folder, **done)
 
 

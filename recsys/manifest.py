@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recsys.features.errors import ArtifactError, RecsysError
-from recsys.features.stored import exists, files_in, holding, opened, read_text
+from recsys.features.stored import exists, files_in, holding, opened
+from recsys.manifest_file import JSON, manifest_file, manifest_text
 
 FORMAT = 4
 """The number of the layout; a reader of another number refuses."""
-
-MANIFEST = "manifest.json"
 
 _DEEPEST = 8  # tables in tables of a manifest
 _NAMED = 5  # files that a message names
@@ -89,10 +88,10 @@ def as_text(manifest: Mapping[str, Any]) -> bytes:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest as it stands, unchecked; raises ArtifactError where there is none."""
-    path = folder / MANIFEST
+    path = manifest_file(folder)
     if not exists(path):
         raise ArtifactError(_absent(folder))
-    return _parsed(path, read_text(path))
+    return _parsed(path, manifest_text(path))
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
@@ -109,10 +108,10 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
 
 def _own(folder: Path, kind: str) -> dict[str, Any]:
     """The manifest of a folder of this kind, in which the names and hashes of files stand."""
-    path = folder / MANIFEST
+    path = manifest_file(folder)
     if not exists(path):
         raise ArtifactError(_absent(folder))
-    text = read_text(path)
+    text = manifest_text(path)
     manifest = _parsed(path, text)
     if manifest.get("format") != FORMAT:
         raise ArtifactError(
@@ -130,7 +129,7 @@ def _own(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _check_names(folder: Path, manifest: Mapping[str, Any], present: set[str]) -> None:
-    odd = sorted((present - {MANIFEST}) ^ set(manifest["files"]))
+    odd = sorted((present - {manifest_file(folder).name}) ^ set(manifest["files"]))
     if odd:
         more = f" and {len(odd) - _NAMED:,} more" if len(odd) > _NAMED else ""
         raise ArtifactError(f"{folder}: files missing or added: {odd[:_NAMED]}{more}")
@@ -181,7 +180,7 @@ def _set_aside(folder: Path) -> bool:
 
 
 def _absent(folder: Path) -> str:
-    return f"{folder} is not an artifact: it has no {MANIFEST}"
+    return f"{folder} is not an artifact: it has no {JSON}"
 
 
 def _is_flat(value: Any, depth: int) -> bool:

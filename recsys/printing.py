@@ -1,26 +1,16 @@
-"""What commands print: words and tables for people, JSON for programs."""
+"""The tables and lines that commands show people."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys.bars import Bars, Lines, shown
-from recsys.features.errors import SettingsError
 from recsys.reporting.findings import counted, left_out, listed
 from recsys.settings import OWN
-from recsys.whole_files import write_whole
+from recsys.visible import visible
 
 if TYPE_CHECKING:  # the command line answers --help without loading polars
     import polars as pl
@@ -28,63 +18,7 @@ if TYPE_CHECKING:  # the command line answers --help without loading polars
     from recsys.doctor import Check
     from recsys.explanation import Explanation
 
-STDOUT = "-"
-"""As the file for JSON: standard output; people's words then go to standard error."""
-
 _EVENTS, _FAMILIES = 3, 6  # told one by one of an explained item
-_WIDTH = 120  # of lines that no terminal limits
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where the words of a command go.
-
-    Raises SettingsError where the JSON file cannot be written, before any work is done for it.
-    """
-
-    json: str | None = None  # a file, "-" for standard output, None for no JSON
-
-    def __post_init__(self) -> None:
-        if self.json in (None, STDOUT):
-            return
-        path = Path(str(self.json))
-        if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-            raise SettingsError(f"--json {path}: no file can be written there")
-
-    @cached_property
-    def console(self) -> Console:
-        """For people. Titles are printed as they are: nothing in them is taken for markup."""
-        return _console(stderr=self.json == STDOUT)
-
-    def say(self, *lines: str) -> None:
-        """Print lines of words."""
-        for line in lines:
-            self.console.print(line, soft_wrap=True)
-
-    def tell(self, *sentences: str) -> None:
-        """Print sentences, each broken between words where a line is full."""
-        for sentence in sentences:
-            self.console.print(sentence)
-
-    def show(self, *tables: Table) -> None:
-        """Print tables, an empty line before each."""
-        for table in tables:
-            self.console.print()
-            self.console.print(table)
-
-    def progress(self) -> AbstractContextManager[Bars | Lines]:
-        """Bars on standard error while the work lasts; now and then a line, if it is a file."""
-        return shown(_console(stderr=True))
-
-    def write(self, value: Mapping[str, Any]) -> None:
-        """Write `value` as JSON where it was asked for."""
-        if self.json is None:
-            return
-        text = json.dumps(value, indent=1, allow_nan=False, default=str) + "\n"
-        if self.json == STDOUT:
-            sys.stdout.write(text)
-        else:
-            write_whole(Path(self.json), text)
 
 
 def systems_table(result: Mapping[str, Any]) -> Table:
@@ -224,9 +158,9 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
     for (user,), rows in lists.group_by("user_id", maintain_order=True):
         note = rows["note"][0]
         table = _table("rank", "item", "title", "score", *odds, "sources", "reason", *more)
-        table.title = Text(f"{user}" + (f": {note}" if note else ""), style="bold")
+        table.title = _title(f"{user}" + (f": {note}" if note else ""))
         for row in rows.drop_nulls("item_id").iter_rows(named=True):
-            table.add_row(
+            cells = (
                 str(row["rank"]),
                 str(row["item_id"]),
                 row["title"],
@@ -236,6 +170,7 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
                 row["reason"],
                 *([", ".join(row["rules"]), f"{row['propensity']:.3f}"] if more else ()),
             )
+            table.add_row(*(_cell(cell) for cell in cells))
         yield table
 
 
@@ -252,7 +187,7 @@ def explained_items(found: Explanation) -> Iterator[tuple[list[str], Table]]:
         table = _table("source", right=("rank", "score"))
         table.add_column("rests on")
         place = "not on the list" if item["rank"] is None else f"{item['rank']}."
-        table.title = Text(f"{place} {item['title']} ({item['item_id']})", style="bold")
+        table.title = _title(f"{place} {item['title']} ({item['item_id']})")
         for source in item["sources"]:
             past = [each for each in item["events"] if each["source"] == source["source"]]
             table.add_row(
@@ -264,7 +199,7 @@ def explained_items(found: Explanation) -> Iterator[tuple[list[str], Table]]:
 def _past(events: Sequence[Mapping[str, Any]]) -> str:
     """The past events that a score rests on most, one a line."""
     told = [
-        f"{each['share']:.0%} {each['title']}, {each['event']}"
+        f"{each['share']:.0%} {visible(str(each['title']))}, {visible(str(each['event']))}"
         + (f" {each['time'][:10]}" if each["time"] else "")
         for each in events[:_EVENTS]
         if each["share"] is not None
@@ -302,7 +237,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
 
 def table_of(frame: pl.DataFrame, title: str | None = None) -> Table:
     """A frame as it is, numbers to the right; nulls are left empty."""
-    table = Table(title=None if title is None else Text(title, style="bold"), title_justify="left")
+    table = Table(title=None if title is None else _title(title), title_justify="left")
     for name, kind in frame.schema.items():
         table.add_column(name, justify="right" if kind.is_numeric() else "left")
     for row in frame.iter_rows():
@@ -313,7 +248,11 @@ def table_of(frame: pl.DataFrame, title: str | None = None) -> Table:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else visible(str(value))
+
+
+def _title(text: str) -> Text:
+    return Text(visible(text), style="bold")
 
 
 def _table(*left: str, right: Sequence[str] = ()) -> Table:
@@ -323,10 +262,3 @@ def _table(*left: str, right: Sequence[str] = ()) -> Table:
     for name in right:
         table.add_column(name, justify="right")
     return table
-
-
-def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _WIDTH
-    return console

@@ -16,9 +16,11 @@ import numpy as np
 import polars as pl
 
 from recsys.features.drafts import is_gone, owner
-from recsys.features.errors import SettingsError
+from recsys.features.errors import OutputError
+from recsys.features.outputs import draft_of, write_whole
 from recsys.trackers import About, Outcome
-from recsys.whole_files import draft_of, write_whole
+
+_LONGEST = 100  # characters of a name that a folder's name repeats
 
 _log = logging.getLogger("recsys")
 
@@ -26,14 +28,14 @@ _log = logging.getLogger("recsys")
 def new_folder(parent: Path, name: str, kind: str) -> Path:
     """Make the folder of a new run, <name>-<kind>-<time in UTC>-<4 hexadecimal digits>.
 
-    Raises SettingsError where it cannot be made.
+    Raises OutputError where it cannot be made.
     """
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "engine"
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:_LONGEST].strip("-.") or "engine"
     folder = parent / f"{safe}-{kind}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise SettingsError(
+        raise OutputError(
             f"the run folder {folder} cannot be made ({error.strerror}); name another with --runs "
             "or tracking.folder, or keep none with --no-run or tracking.use = false"
         ) from None

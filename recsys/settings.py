@@ -1,7 +1,6 @@
 """Everything that can be set about an engine, from Python or TOML."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +12,9 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from recsys.features.columns import DEFAULT_EVENTS, CatalogColumns, EventType, LogColumns
 from recsys.features.device import check
 from recsys.features.errors import SettingsError
+from recsys.features.outputs import shortened
 from recsys.features.settings import Settings, nearest
+from recsys.features.small_files import SETTINGS_BYTES, parse_toml, read_small
 from recsys.final_settings import FinalSettings
 
 Built = TypeVar("Built")
@@ -219,10 +220,13 @@ class EngineSettings(Settings):
     def unchecked(cls, path: Path) -> Self:
         """As `from_toml`, with tables of parts that `check_parts_in` is yet to look at."""
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf8"))
+            values = parse_toml(read_small(path, SETTINGS_BYTES))
         except FileNotFoundError:
             raise SettingsError(f"there is no settings file {str(path)!r}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            said = error.strerror or error
+            raise SettingsError(f"{shortened(path)} cannot be read as TOML: {said}") from None
+        except ValueError as error:  # no UTF-8, no TOML, or nested too deep
             raise SettingsError(f"{path} cannot be read as TOML: {error}") from None
         try:
             return cls.parse(values)

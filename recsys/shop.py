@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.features.arrays import Array, Rows
 from recsys.features.errors import SettingsError
+from recsys.features.outputs import draft_of, writing
 from recsys.shop_customers import (
     Customers,
     Views,
@@ -41,6 +42,10 @@ CLOSING = datetime(2026, 1, 31)
 EVENTS = ("view", "cart", "purchase")
 VIEW, CART, PURCHASE = range(3)
 
+FILES = ("events.parquet", "items.parquet")
+"""What `Shop.write` writes."""
+
+_MARK = "recsys.shop"  # the key of the metadata of both
 _BLOCK = 100_000
 """Customers that are simulated at once; bounds the memory, not the result's size."""
 
@@ -62,9 +67,19 @@ class Shop:
     def write(self, folder: str | Path) -> None:
         """Write events.parquet and items.parquet into `folder`, which is made if need be."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.events.write_parquet(folder / "events.parquet")
-        self.items.write_parquet(folder / "items.parquet")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, table in zip(FILES, (self.events, self.items), strict=True):
+            with draft_of(folder / name) as draft:
+                table.write_parquet(draft, metadata={_MARK: "a made-up shop"})
+
+
+def is_of_shop(file: Path) -> bool:
+    """Whether `Shop.write` wrote a file."""
+    try:
+        return _MARK in pl.read_parquet_metadata(file)
+    except (pl.exceptions.PolarsError, OSError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

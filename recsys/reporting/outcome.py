@@ -1,6 +1,5 @@
 """An evaluation as its JSON says it: every part may be absent, and what is there is checked."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from recsys.features.errors import DataError
+from recsys.features.outputs import shortened
+from recsys.features.small_files import EVALUATION_BYTES, parse_json, read_small
 
 
 def _finite(value: Any) -> Any:
@@ -275,7 +276,7 @@ class Outcome(Part):
     def read(cls, file: Path) -> Self:
         """An evaluation from its JSON file; raises DataError where it cannot be read as one."""
         try:
-            values = json.loads(file.read_text("utf8"))
+            values = parse_json(read_small(file, EVALUATION_BYTES))
         except (OSError, ValueError) as error:
-            raise DataError(f"{file} cannot be read: {error}") from None
+            raise DataError(f"{shortened(file)} cannot be read: {error}") from None
         return cls.parse(values, str(file))

@@ -1,6 +1,6 @@
 """The report of an evaluation: one HTML page that needs nothing but itself."""
 
-import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,16 +11,20 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from recsys import __version__
-from recsys.features.errors import DataError, SettingsError
+from recsys.features.errors import DataError
+from recsys.features.outputs import shortened, write_whole
+from recsys.features.small_files import EVALUATION_BYTES, SETTINGS_BYTES, parse_json, read_small
 from recsys.reporting import breakdown, figures, findings, importance, quality, stages
 from recsys.reporting.findings import Headline, headline
 from recsys.reporting.outcome import Outcome
 from recsys.reporting.tables import Cell, Row, Table, table_of
-from recsys.whole_files import write_whole
+from recsys.targets import check_targets
 
 EVALUATION, PAGE = "evaluation.json", "report.html"
 
 _FACTS = {"Data": "data.json", "Environment": "environment.json"}
+
+_SETTINGS = ("settings.toml", "settings.json")
 
 _SECTIONS = {
     "quality": "Quality",
@@ -56,14 +60,22 @@ class Run:
         """A run folder or an evaluation's JSON file; raises DataError where it is neither."""
         path = Path(path)
         file = path / EVALUATION if path.is_dir() else path
-        if not file.is_file():
-            raise DataError(f"{file}: there is none; `recsys evaluate` writes an evaluation")
+        if not os.path.lexists(file):
+            raise DataError(
+                f"{shortened(file)}: there is none; `recsys evaluate` writes an evaluation"
+            )
         outcome = Outcome.read(file)
         if not path.is_dir():
             return cls(outcome, {}, "", file)
         files = {said: path / name for said, name in _FACTS.items()}
         facts = {said: _table(each) for said, each in files.items() if each.is_file()}
         return cls(outcome, facts, _settings(path), file)
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is read of a run folder, or the evaluation alone."""
+        names = [*_FACTS.values(), *_SETTINGS] if self.file.name == EVALUATION else []
+        return [self.file, *map(self.file.with_name, names)]
 
     @property
     def page(self) -> Path:
@@ -91,19 +103,17 @@ class Report:
         }
 
 
-def write_report(path: Path, out: Path | None = None) -> Report:
+def write_report(path: Path, out: Path | None = None, apart: str | None = None) -> Report:
     """Write the report of a run folder, or of an evaluation's JSON file, to `out`.
 
     The page takes the place of an earlier one when all of it is written. Raises DataError where
-    there is no evaluation and SettingsError where `out` cannot be written.
+    there is no evaluation, OutputError where `out` cannot be written, and SettingsError where it,
+    or `apart` that is written too, is what is read.
     """
     run = Run.read(path)
     page = run.page if out is None else Path(out)
-    text = render(run.outcome, run.facts, run.settings)
-    try:
-        write_whole(page, text)
-    except OSError as error:
-        raise SettingsError(f"{page}: no report can be written there: {error}") from None
+    check_targets({"--out": page, "--json": apart}, reads=run.files)
+    write_whole(page, render(run.outcome, run.facts, run.settings))
     return Report(page, headline(run.outcome), findings.to_work_on(run.outcome)[1])
 
 
@@ -177,19 +187,19 @@ def _template() -> Template:
 
 def _table(file: Path) -> Mapping[str, Any]:
     try:
-        values = json.loads(file.read_text("utf8"))
+        values = parse_json(read_small(file, EVALUATION_BYTES))
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}") from None
     return values if isinstance(values, dict) else {file.stem: values}
 
 
 def _settings(folder: Path) -> str:
-    files = [folder / name for name in ("settings.toml", "settings.json")]
+    files = [folder / name for name in _SETTINGS]
     file = next((each for each in files if each.is_file()), None)
     if file is None:
         return ""
     try:
-        return file.read_text("utf8")
+        return read_small(file, SETTINGS_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}") from None
 

@@ -16,6 +16,7 @@ from recsys.features.errors import (
     ArtifactError,
     DataError,
     MissingDependency,
+    OutputError,
     RecsysError,
     SettingsError,
     TrainingError,
@@ -119,6 +120,7 @@ def test_help_tells_every_exit_code(run: Any) -> None:
         (ArtifactError, 4),
         (MissingDependency, 5),
         (TrainingError, 6),
+        (OutputError, 7),
         (RecsysError, 1),
     ],
 )
@@ -290,7 +292,6 @@ def test_evaluate_of_several_seeds_shows_means(run: Any, shop_folder: Path, tmp_
         (["--protocol", "last-item", "--date", "2010-11-01"], "does not use evaluation.date"),
         (["--seed", "-1"], "setting 'seed'"),
         (["--share", "2"], "setting 'evaluation.share'"),
-        (["--json", "/nowhere/at/all.json"], "no file can be written there"),
     ],
 )
 def test_wrong_flags(run: Any, shop_folder: Path, given: list[str], message: str) -> None:
@@ -395,4 +396,4 @@ def test_tune_writes_settings_that_fit_takes(run: Any, shop_folder: Path, tmp_pa
     same = run("tune", *given, "--minutes", 5, "--trials", 1)
     assert "nothing better than the present settings was found in 1 trial: " in same.out
     missing = run("tune", *given[:-1], tmp_path / "none" / "tuned.toml")
-    assert missing.code == Exit.USAGE
+    assert missing.code == Exit.OUTPUT

@@ -118,4 +118,9 @@ def test_counts_below_one_are_refused(engine: Engine, tmp_path: Path, k: int, bl
 
 def test_the_manifest_is_json(engine: Engine, tmp_path: Path) -> None:
     export(engine, tmp_path / "lists", k=1)
-    assert json.loads((tmp_path / "lists" / "manifest.json").read_text())["format"] == FORMAT
+    said = pl.read_parquet_metadata(tmp_path / "lists" / "_manifest.parquet")["recsys.manifest"]
+    assert json.loads(said)["format"] == FORMAT
+    assert json.loads(said) == {
+        **check_folder(tmp_path / "lists", KIND),
+        "sha256": json.loads(said)["sha256"],
+    }

@@ -17,13 +17,13 @@ from recsys.cli import main
 from recsys.ending import Ended
 from recsys.engine import Engine
 from recsys.exits import Exit
-from recsys.features.errors import DataError, MissingDependency, SettingsError
+from recsys.features.errors import DataError, MissingDependency, OutputError, SettingsError
+from recsys.features.outputs import write_whole
 from recsys.fingerprint import of_log
 from recsys.run_folder import RunFolder, mark_abandoned, new_folder, plain
 from recsys.settings import EngineSettings
 from recsys.trackers import About, Outcome, losses
 from recsys.tracking import Run, flat, tracked
-from recsys.whole_files import write_whole
 from tests.shops import ordered_settings, orders
 
 RESULT = {
@@ -166,7 +166,7 @@ def test_without_use_nothing_is_kept(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="keep none with --no-run"):
+    with pytest.raises(OutputError, match="keep none with --no-run"):
         tracked(settings_with(folder=tmp_path / "file"), "fit")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recsys.cli import main
 from recsys.exits import Exit
-from recsys.features.errors import DataError, SettingsError
+from recsys.features.errors import DataError, OutputError
 from recsys.reporting import findings, stages
 from recsys.reporting.breakdown import slices_said
 from recsys.reporting.findings import headline, protocol_sentences, to_work_on
@@ -366,7 +366,7 @@ def test_an_earlier_page_stays_if_the_new_one_cannot_be_made(run_folder: Path) -
 
 
 def test_a_page_that_cannot_be_written_is_named(run_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="nowhere"):
+    with pytest.raises(OutputError, match="nowhere"):
         write_report(run_folder, tmp_path / "nowhere" / "report.html")
 
 
