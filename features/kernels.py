@@ -86,7 +86,7 @@ class _Kept(_caching.NullCache):  # type: ignore[misc]
         for place in self._places:
             try:
                 found = place.load_overload(sig, target_context)
-            except (OSError, EOFError, ValueError, ImportError, AttributeError) as error:
+            except Exception as error:  # damaged bytes raise whatever pickle makes of them
                 _log.debug("%s cannot be read: %s", place.cache_path, error)
                 continue
             if found is not None:
@@ -97,7 +97,7 @@ class _Kept(_caching.NullCache):  # type: ignore[misc]
         """Keep the code of a signature where something may be written."""
         for place in self._places:
             try:
-                place.save_overload(sig, data)
+                place.keep(sig, data)
                 return
             except OSError:
                 continue
@@ -114,6 +114,16 @@ class _Place(_caching.FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         self._folder = folder
         super().__init__(function)
+
+    def keep(self, sig: Any, data: Any) -> None:
+        """Write the code of a signature; raises OSError where nothing can be written."""
+        try:
+            self.save_overload(sig, data)
+        except OSError:
+            raise
+        except Exception:  # the index is damaged: what it lists is lost
+            self.flush()
+            self.save_overload(sig, data)
 
     def _impl_class(self, function: Callable[..., Any]) -> "_Impl":
         return _Impl(function, self._folder)

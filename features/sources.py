@@ -12,6 +12,7 @@ import polars as pl
 from recsys.features.columns import LogColumns, Role, Table
 from recsys.features.errors import DataError
 from recsys.features.files import format_of, paths_of, scanned
+from recsys.features.forks import check_process
 from recsys.features.frames import as_polars, column_names, is_frame
 from recsys.features.merging import Part, merged
 from recsys.features.predicate import expression_of, shown
@@ -180,6 +181,7 @@ def _parts(
     more: Mapping[str, Role | None] = MappingProxyType({}),
 ) -> list[Part]:
     """The parts of a table, each of which has the columns of `roles`, and of `more` what it has."""
+    check_process()
     parts = []
     files = [each for each in given if isinstance(each, str | Path)]
     if files or not given:

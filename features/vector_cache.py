@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -11,11 +10,13 @@ import numpy as np
 
 from recsys.features import npz
 from recsys.features.arrays import Array, Floats, Mask
+from recsys.features.drafts import remove_abandoned, tag
 from recsys.features.errors import ArtifactError
 from recsys.features.outputs import umask
 from recsys.features.schema import ArraySchema, floats
 
 _log = logging.getLogger(__name__)
+_DRAFT = ".vectors-"  # before the tag of who writes it
 _SMALL = 1 << 16  # bytes of a file that is always absorbed
 _HASHES = ArraySchema("bytes128", ("n",))
 
@@ -93,18 +94,23 @@ class VectorCache:
     def _write(self, hashes: Array, vectors: Floats) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"{blake2b(hashes.tobytes(), digest_size=16).hexdigest()}.npz"
-        descriptor, name = tempfile.mkstemp(suffix=".part", dir=self.folder)
+        remove_abandoned(self.folder, _DRAFT)
+        name = self.folder / f"{_DRAFT}{tag()}"
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with open(name, "xb", opener=_of_the_owner) as file:
                 np.savez(file, hashes=hashes, vectors=vectors)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o666 & ~umask())
             os.replace(name, target)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            name.unlink(missing_ok=True)
             raise
         return target
+
+
+def _of_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _size(path: Path) -> int:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from zipfile import ZIP_STORED, ZipFile
 
 from recsys.features.drafts import temporary_folder
+from recsys.features.errors import ForkError
+from recsys.features.forks import check_process
 
 if TYPE_CHECKING:
     from recsys.engine import Engine
@@ -23,7 +25,15 @@ def packed(engine: "Engine") -> bytes:
 
 
 def unpacked(kind: "type[Engine]", content: bytes) -> "Engine":
-    """The engine that was packed, by `load` with all that it checks."""
+    """The engine that was packed, by `load` with all that it checks.
+
+    In a fork that cannot load it is one whose every call says so: a worker of a pool that fails
+    while it reads its task ends without a word, and whoever waits for its answer waits for ever.
+    """
+    try:
+        check_process()
+    except ForkError:
+        return kind()
     with temporary_folder() as folder, ZipFile(io.BytesIO(content)) as archive:
         archive.extractall(folder)
         return kind.load(folder)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.features.arrays import Array, Rows
 from recsys.features.errors import SettingsError
+from recsys.features.forks import check_process
 from recsys.features.outputs import draft_of, writing
 from recsys.shop_customers import (
     Customers,
@@ -113,6 +114,7 @@ def make_shop(
     Raises SettingsError for counts below 1, more than ten years, shares outside 0..1 and a
     negative seed.
     """
+    check_process()
     _check_whole(1, users=users, items=items)
     _check_whole(1, days=days, most=3_650)
     _check_whole(0, seed=seed)

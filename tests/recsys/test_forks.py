@@ -57,6 +57,15 @@ names = [name for name in dir(Engine) if not name.startswith("_")]
 for name in names:
     print(name, child(lambda: named(name))[:100], sep="|")
 print("command|", child(lambda: main(["recommend", folder, "--users", user])), sep="")
+def by_pool():
+    import multiprocessing
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply_async(engine.recommend, ([user],)).get(60)
+
+try:
+    print("pool|", by_pool(), sep="")
+except Exception as error:
+    print(f"pool|{type(error).__name__}: {error}")
 print("grandchild|", child(lambda: child(lambda: engine.recommend([user])))[:100], sep="")
 print("recommend here|", engine.recommend([user], k=2).height, sep="")
 """
