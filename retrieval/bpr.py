@@ -47,24 +47,22 @@ class Bpr:
         """Learn; raises DataError of an empty log, TrainingError where the factors diverge."""
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from implicit.recommender_base import ModelFitError
-        from threadpoolctl import threadpool_limits
 
         if not len(interactions):
             raise DataError(f"the source {self.name!r} needs events; the log has none")
         pairs = happened(interactions)
-        with threadpool_limits(1, user_api="blas"):
-            model = BayesianPersonalizedRanking(
-                factors=self.factors,
-                learning_rate=self.learning_rate,
-                regularization=self.regularization,
-                iterations=self.iterations,
-                num_threads=1,
-                random_state=self.seed,
-            )
-            try:
-                model.fit(pairs, show_progress=False)
-            except ModelFitError:
-                raise TrainingError(DIVERGED.format(self.name)) from None
+        model = BayesianPersonalizedRanking(
+            factors=self.factors,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            iterations=self.iterations,
+            num_threads=1,
+            random_state=self.seed,
+        )
+        try:
+            model.fit(pairs, show_progress=False)
+        except ModelFitError:
+            raise TrainingError(DIVERGED.format(self.name)) from None
         # Items that nobody had keep the numbers they began with: they have no place.
         vectors = model.item_factors * (interactions.item_counts > 0)[:, None]
         users = model.user_factors[:, :-1]  # the last one is the 1 of the bias
