@@ -24,7 +24,7 @@ _JOINING = ("||", "CONCAT", "CONCAT_WS")
 _AT_ONCE = 65_536  # rows that a condition in SQL is asked of at once, so that memory is bounded
 _SHOWN = 200  # characters of a condition that a message shows
 
-_BROKEN = (PolarsError, PanicException, TypeError, ValueError, OverflowError)
+BROKEN = (PolarsError, PanicException, TypeError, ValueError, OverflowError)
 """What polars raises of an expression that does not work."""
 
 
@@ -57,7 +57,7 @@ def expression_of(condition: Condition, schema: Mapping[str, pl.DataType]) -> pl
     terms: list[Term] = []
     joined = 0
     for step in condition.steps:
-        joined += step.takes if step.name in _JOINING else 0
+        joined += step.takes - 1 if step.name in _JOINING else 0
         if joined > MAX_JOINED:
             raise DataError(f"it joins more than {MAX_JOINED} texts")
         taken = [terms.pop() for _ in range(step.takes)][::-1]
@@ -92,15 +92,15 @@ def _read(text: str, schema: pl.Schema) -> pl.Expr:
     _check_columns(condition.columns, schema)
     try:
         return expression_of(condition, schema)
-    except _BROKEN as error:
-        raise DataError(f"the condition {shown(text)} fails: {_first_line(error)}") from None
+    except BROKEN as error:
+        raise DataError(f"the condition {shown(text)} fails: {first_line(error)}") from None
 
 
 def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> Mask:
     try:
         answer = frame.lazy().select(condition.alias("held")).collect().to_series()
-    except _BROKEN as error:
-        raise DataError(f"the condition {shown(predicate)} fails: {_first_line(error)}") from None
+    except BROKEN as error:
+        raise DataError(f"the condition {shown(predicate)} fails: {first_line(error)}") from None
     if answer.dtype != pl.Boolean:
         raise DataError(
             f"the condition {shown(predicate)} must be true or false; it is {answer.dtype}"
@@ -119,8 +119,8 @@ def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> 
 def _root_names(predicate: pl.Expr) -> list[str]:
     try:
         return predicate.meta.root_names()
-    except _BROKEN as error:
-        raise DataError(f"the condition {shown(predicate)} fails: {_first_line(error)}") from None
+    except BROKEN as error:
+        raise DataError(f"the condition {shown(predicate)} fails: {first_line(error)}") from None
 
 
 def _check_columns(named: Iterable[str], known: Iterable[str]) -> None:
@@ -139,6 +139,6 @@ def shown(predicate: Predicate) -> str:
     return repr(short) if isinstance(predicate, str) else short
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """What went wrong, without the values that it went wrong with."""
     return str(error).partition("\n")[0].partition(" values: ")[0]

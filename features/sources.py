@@ -15,7 +15,7 @@ from recsys.features.files import format_of, paths_of, scanned
 from recsys.features.forks import check_process
 from recsys.features.frames import as_polars, column_names, is_frame
 from recsys.features.merging import Part, merged
-from recsys.features.predicate import expression_of, shown
+from recsys.features.predicate import BROKEN, expression_of, first_line, shown
 from recsys.features.roles import About, typed
 from recsys.features.sql_parser import Condition, parse_condition
 
@@ -106,8 +106,10 @@ def left_out(table: Table, rows: pl.LazyFrame) -> pl.Expr | None:
         return None
     try:
         held = expression_of(condition, rows.collect_schema())
-    except DataError as error:
-        raise DataError(f"where = {shown(str(table.where))} of the {table.noun}: {error}") from None
+        rows.select(held).collect_schema()  # constants that cannot be cast fail here
+    except BROKEN as error:
+        said = first_line(error)
+        raise DataError(f"where = {shown(str(table.where))} of the {table.noun}: {said}") from None
     return ~held.fill_null(False)
 
 

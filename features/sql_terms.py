@@ -116,7 +116,8 @@ def constant_term(value: Any) -> Term:
         if len(kinds) > 1:
             raise DataError(f"a list must be of one kind; got {' and '.join(sorted(kinds))}")
         inner = next(iter(kinds), NOTHING)
-        return Term(pl.lit(list(value)), LIST, "the array", value, inner=inner)
+        listed = [float(each) if inner == NUMBER and each is not None else each for each in value]
+        return Term(pl.lit(listed), LIST, "the array", value, inner=inner)
     if isinstance(value, int) and not isinstance(value, bool):
         fits = -(2**63) <= value < 2**63
         made = pl.lit(value) if fits else pl.lit(value, pl.Int128)

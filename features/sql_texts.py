@@ -5,6 +5,7 @@ Joined texts are the exception: how many are joined is bounded where they are pu
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import polars as pl
@@ -160,6 +161,11 @@ def holds(items: Term, value: Term) -> Term:
     listed = items.expression
     if value.kind == TEXT:
         listed = listed.cast(pl.List(pl.String))
+    if value.kind == NUMBER:
+        listed, value = (
+            listed.cast(pl.List(pl.Float64)),
+            replace(value, expression=value.expression.cast(pl.Float64)),
+        )
     return result("ARRAY_CONTAINS", listed.list.contains(value.expression), FLAG, items, value)
 
 

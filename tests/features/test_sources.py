@@ -6,6 +6,7 @@ import pytest
 
 from recsys.features.columns import LogColumns
 from recsys.features.errors import DataError
+from recsys.features.reading import read_interactions
 from recsys.features.sources import check_columns, collected, left_out, opened, scan
 
 LOG = LogColumns(weight="n")
@@ -219,3 +220,8 @@ def test_where_compares_numbers_of_a_csv_file(tmp_path):
 def test_a_condition_that_is_no_sql_is_shown():
     with pytest.raises(DataError, match="where = 'price >' is not a condition"):
         read(TABLE, LogColumns(where="price >"))
+
+
+def test_a_constant_that_cannot_be_cast_is_shown():
+    with pytest.raises(DataError, match=r"where = .*CAST.* of the log: conversion"):
+        read_interactions(TABLE, LogColumns(where="CAST('x' AS INT) = 1"))

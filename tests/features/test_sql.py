@@ -144,6 +144,8 @@ def test_what_is_long_deep_or_wide_is_refused(condition):
         ("TRY_CAST(title AS INT) IS NULL", "abcd"),
         ("CAST(stock AS TEXT) = '3' AND stock::FLOAT = 3.0", "a"),
         ('"price" < 10 AND `stock` = 3 -- a remark', "a"),
+        ("price = ANY(ARRAY[1, 9.99])", "a"),
+        ("price = ANY(ARRAY[1, 2])", ""),
         ("1 = 1", "abcd"),
         ("stock = 3.0 OR sale = 0", "ab"),
         ("title = 'it''s'", ""),
