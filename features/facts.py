@@ -1,6 +1,6 @@
 """What the values of a column are, as far as its type depends on them: one pass over the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -49,21 +49,26 @@ class Facts:
 
 
 def facts_of(
-    rows: pl.LazyFrame, values: Mapping[str, pl.Expr], kinds: Mapping[str, pl.DataType]
+    rows: pl.LazyFrame,
+    values: Mapping[str, pl.Expr],
+    kinds: Mapping[str, pl.DataType],
+    in_full: Collection[str] = (),
 ) -> dict[str, Facts]:
     """The facts of some columns, whose `values` are null where they are missing.
 
-    Of a column of text that a sample shows to be no numbers, only what the sample says is told.
+    Of a column of text that a sample shows to be no numbers, only what the sample says is told,
+    unless it is to be known `in_full`.
     """
     texts = [name for name in values if kinds[name] == pl.String]
     facts = _collected(rows.head(_SAMPLE), {name: _of_text(values[name]) for name in texts})
-    rest = [name for name in values if name not in texts or not _is_plain(facts[name])]
+    known = [name for name in texts if _is_plain(facts[name]) and name not in in_full]
+    rest = [name for name in values if name not in known]
     tests = {
         name: _of_text(values[name]) if name in texts else _of_numbers(values[name], kinds[name])
         for name in rest
     }
     facts |= _collected(rows, tests)
-    large = [n for n in texts if facts[n].are_whole and facts[n].short < facts[n].values]
+    large = [n for n in texts if n not in known and facts[n].short < facts[n].whole]
     for name, found in _collected(rows, {n: _ends(_whole(values[n])) for n in large}).items():
         own = facts[name]
         facts[name] = Facts(own.values, own.short, own.whole, own.numbers, own.truths, own.days,

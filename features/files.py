@@ -29,6 +29,7 @@ _FORMATS = {
     ".ndjson": "jsonl",
 }
 _PACKED = (".gz", ".zst")
+_LONGEST = 300  # characters of a path or an error that a message repeats
 _CHUNK = 1 << 20
 _ALWAYS = 64 << 20  # bytes that any packed file may unpack to
 _HELD = 256 << 20  # unpacked bytes that are kept, not unpacked again at every pass
@@ -126,7 +127,8 @@ def _matches(pattern: str, data_dir: Path | None, table: Table) -> list[Path]:
             return [path]
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     except (OSError, ValueError) as error:  # a name too long, NUL or half a character in it
-        raise DataError(f"the {table.noun} cannot be at {_short(path)!r}: {error}") from None
+        rule = getattr(error, "strerror", None) or f"{error}"[:_LONGEST]
+        raise DataError(f"the {table.noun} cannot be at {_short(path)!r}: {rule}") from None
     if not found:
         raise DataError(f"no file of the {table.noun} matches {_short(path)}")
     return found
@@ -134,7 +136,7 @@ def _matches(pattern: str, data_dir: Path | None, table: Table) -> list[Path]:
 
 def _short(path: Path) -> str:
     name = str(path)
-    return name if len(name) <= 300 else f"{name[:100]}...{name[-100:]}"
+    return name if len(name) <= _LONGEST else f"{name[:100]}...{name[-100:]}"
 
 
 def _check_kind(path: Path, table: Table) -> None:

@@ -69,6 +69,6 @@ def without_far_times(
 def moment(time: int) -> str:
     """A time for people; one of no year from 1 to 9999 as its number."""
     try:
-        return f"{_EPOCH + timedelta(microseconds=time):%Y-%m-%d %H:%M}"
+        return (_EPOCH + timedelta(microseconds=time)).isoformat(" ", "minutes")
     except OverflowError:
         return f"{time:,} microseconds since 1970"

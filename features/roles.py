@@ -117,7 +117,8 @@ def typed(
         _check(column)
     asked = [column for column in columns if _depends_on_values(column)]
     kinds = {c.name: pl.String() if c.is_text else c.kind for c in asked}
-    facts = facts_of(rows, {column.name: column.value for column in asked}, kinds)
+    said = {column.name for column in asked if column.as_read == "integer"}
+    facts = facts_of(rows, {column.name: column.value for column in asked}, kinds, said)
     notes: list[str] = []
     expressions = []
     for column in columns:

@@ -28,6 +28,7 @@ _MIXED: tuple[Role, ...] = ("category", "event", "text", "tags", "number", "pric
 
 _SHOWN = 100  # columns that a message names
 _LONGEST = 300  # characters of a path that a message repeats
+_TOLD = 1_000  # characters of another library's error
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _readable(what: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{what} cannot be read: {error}") from error
+        raise DataError(f"{what} cannot be read: {str(error)[:_TOLD]}") from error
 
 
 def _condition(table: Table) -> Condition | None:
@@ -143,7 +144,8 @@ def _needed(table: Table) -> list[str]:
 def _require(names: Sequence[str], needed: Sequence[str], what: str) -> None:
     missing = [name for name in needed if name not in names]
     if missing:
-        shown = list(names) if len(names) <= _SHOWN else [*names[:_SHOWN], "..."]
+        shown = [name[:_LONGEST] for name in names[:_SHOWN]]
+        shown += ["..."] if len(names) > _SHOWN else []
         raise DataError(f"{what} lacks the columns {missing}; it has {shown}")
     twice = [name for name in needed if f"{name}_duplicated_0" in names]  # polars' word for it
     if twice:

@@ -1,5 +1,6 @@
 """Values of a condition, each with its kind, so that they are only compared with their like."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, time
@@ -142,7 +143,8 @@ def alike(*terms: Term) -> tuple[Term, ...]:
     """The terms as one kind, so that they may be compared; raises DataError where there is none.
 
     Flags stand beside numbers as 1 and 0, dates beside moments as their midnight; texts are read
-    as the dates that they stand beside, and 'true' and 'false' as flags.
+    as the dates that they stand beside, 'true' and 'false' as flags, and '7' beside a number as 7:
+    a column of codes is one of whole numbers, whatever file it came from.
     """
     kinds = {term.kind for term in terms} - {NOTHING}
     if len(kinds) <= 1:
@@ -155,6 +157,7 @@ def alike(*terms: Term) -> tuple[Term, ...]:
 
 _MEETING = (
     ({NUMBER, FLAG}, NUMBER),
+    ({NUMBER, TEXT}, NUMBER),
     ({TEXT, FLAG}, FLAG),
     ({TEXT, TIME}, TIME),
     ({TEXT, DATE, MOMENT}, MOMENT),
@@ -171,9 +174,23 @@ def _as(term: Term, kind: str, beside: tuple[Term, ...]) -> Term:
     if term.kind == TEXT and term.is_constant:
         if kind == TIME:
             return constant_term(temporal_of("TIME", term.constant))
+        if kind == NUMBER:
+            number = number_of(term.constant)
+            if number is None:
+                raise _unlike(beside)
+            return constant_term(number)
         if term.constant.lower() in ("true", "false"):
             return constant_term(term.constant.lower() == "true")
     raise _unlike(beside)
+
+
+def number_of(constant: Any) -> float | None:
+    """A constant as the number that it is, or that stands in quotes; None for any other."""
+    if not isinstance(constant, str):
+        return constant  # type: ignore[no-any-return]
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", constant):
+        return int(constant)
+    return float(constant) if re.fullmatch(r"-?[0-9]{1,15}\.[0-9]{1,15}", constant) else None
 
 
 def _unlike(terms: tuple[Term, ...]) -> DataError:

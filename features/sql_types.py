@@ -20,6 +20,7 @@ from recsys.features.sql_terms import (
     constant_term,
     known,
     moment,
+    number_of,
     result,
     wanted,
 )
@@ -96,6 +97,10 @@ def among(term: Term, values: tuple[Any, ...]) -> Term:
         raise DataError(f"{term.told}; ask it with ARRAY_CONTAINS({term.said}, ...)")
     one_each = {type(value): constant_term(value) for value in given}
     same = known(alike(term, *one_each.values())[0])
+    if same.kind == NUMBER:
+        given = [number_of(each) for each in given]
+        if None in given:
+            alike(same, constant_term(next(v for v in values if number_of(v) is None)))
     value, listed = _comparable(same, given)
     found = value.is_in(listed.implode())
     if len(given) < len(values):
