@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
-from pydantic import model_validator
 
 from recsys.features import npz, parquet
 from recsys.features.arrays import PAD, Array, Floats, Mask, Rows
 from recsys.features.columns import CatalogColumns
-from recsys.features.errors import ArtifactError, DataError
+from recsys.features.errors import DataError
 from recsys.features.interactions import Interactions
 from recsys.features.missing import missing_notes
 from recsys.features.outputs import check_file
@@ -22,7 +21,8 @@ from recsys.features.predicate import Predicate, mask_of
 from recsys.features.rejections import LEFT_OUT, Rejections, is_missing, reason_code
 from recsys.features.schema import NO_SIZES, ArraySchema, Sizes, floats
 from recsys.features.sources import Source, collected, left_out, opened
-from recsys.features.stored import Stored, exists, read_json, reading
+from recsys.features.stored import exists, read_json, reading
+from recsys.features.stored_catalog import AboutCatalog, check_frame
 from recsys.features.values import (
     Tags,
     as_flags,
@@ -213,7 +213,7 @@ class Catalog:
 
         Raises ArtifactError where a file is damaged or does not fit the others.
         """
-        about = read_json(folder / "catalog.json", _About)
+        about = read_json(folder / "catalog.json", AboutCatalog)
         with reading(folder / "catalog.json"):
             columns = CatalogColumns.parse(about.columns)
         items = Vocabulary.load(folder / "items.parquet", "item", sizes.get("items"))
@@ -223,48 +223,13 @@ class Catalog:
         known, *vectors = npz.read(folder / "arrays.npz", schemas, {"items": len(items)})
         path = folder / "columns.parquet"
         frame = parquet.read(path, len(items)) if exists(path) else pl.DataFrame()
-        _check_frame(path, frame, columns, about.vectors)
+        check_frame(path, frame, columns, about.vectors)
         named = zip(about.vectors, map(frozen, vectors), strict=True)
         return cls(items, frame, columns, dict(named), frozen(known))
 
     @_once
     def _coded(self) -> Mapping[str, tuple[Rows, pl.Series]]:
         return {name: codes_of(self.frame[name]) for name in self.columns.category}
-
-
-class _About(Stored):
-    """What `catalog.json` says."""
-
-    columns: dict[str, Any]
-    vectors: tuple[str, ...]
-
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        if len(set(self.vectors)) != len(self.vectors):
-            raise ValueError(f"vectors must be named apart; got {self.vectors}")
-        return self
-
-
-def _check_frame(
-    path: Path, frame: pl.DataFrame, columns: CatalogColumns, vectors: tuple[str, ...]
-) -> None:
-    """Check that a loaded frame has the columns that are mapped, each of a type that can be read.
-
-    Raises ArtifactError.
-    """
-    needed = [name for name in columns.described if name not in (*columns.vector, *vectors)]
-    if set(needed) != set(frame.columns):
-        odd = sorted(set(needed) ^ set(frame.columns))
-        raise ArtifactError(f"{path} and catalog.json name other columns: {odd[:5]}")
-    lists = {*columns.tags, *columns.text, *_given_names(columns.title)}
-    for name, kind in frame.schema.items():
-        inner = kind.inner if name in lists and isinstance(kind, pl.List | pl.Array) else kind
-        if inner.is_nested() or inner in (pl.Binary, pl.Object):
-            raise ArtifactError(f"{path}: the column {name!r} cannot be {kind}")
-
-
-def _given_names(*names: str | None) -> set[str]:
-    return {name for name in names if name is not None}
 
 
 def read_catalog(

@@ -147,7 +147,11 @@ def _catalog(folder: Path, log: Interactions) -> Catalog:
     catalog = Catalog.load(folder, {"items": len(log.items)})
     if not catalog.items.ids.equals(log.items.ids, check_dtypes=True):
         raise ArtifactError(f"{folder / 'items.parquet'} and the log have other items")
-    return replace(catalog, items=log.items)
+    catalog = replace(catalog, items=log.items)
+    with reading(folder / "columns.parquet"):  # what of each column is asked for later is kept
+        catalog.texts(), catalog.titles(), catalog.labels(), catalog.numbers()
+        catalog.tags(), catalog.price(), catalog.available(), catalog.variants()
+    return catalog
 
 
 def _sources(
