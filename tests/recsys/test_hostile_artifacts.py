@@ -37,8 +37,12 @@ SOURCES = {
 }  # fmt: skip
 """A source of each file format: `next` stands for all that link items, `bpr` for LightFM too."""
 
-OTHERWISE = ("catalog/columns.parquet", "log/events.npz times negative")
-"""What may say something else of items and times without being damaged."""
+OTHERWISE = (
+    "catalog/columns.parquet",
+    "log/events.npz times negative",
+    "ranker/ranker.json served by",
+)
+"""What may say something else of items, times and the ranker without being damaged."""
 
 SHARE = 6  # of the cases one is tried; CASES=1 tries all of them
 
