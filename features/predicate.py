@@ -1,6 +1,7 @@
 """Conditions on the rows of a table, as polars expressions or as SQL."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,8 @@ from polars.exceptions import PanicException, PolarsError
 from recsys.features.arrays import Mask
 from recsys.features.errors import DataError
 from recsys.features.sql_functions import FUNCTIONS, OPERATORS
-from recsys.features.sql_parser import Condition, Step, parse_condition
+from recsys.features.sql_parser import MAX_KEPT, parse_condition
+from recsys.features.sql_steps import Condition, Step
 from recsys.features.sql_terms import FLAG, Term, column_term, constant_term
 from recsys.features.sql_types import among, cast
 
@@ -90,10 +92,19 @@ def _read(text: str, schema: pl.Schema) -> pl.Expr:
     except DataError as error:
         raise DataError(f"the condition {shown(text)} cannot be read as SQL: {error}") from None
     _check_columns(condition.columns, schema)
+    types = tuple((name, schema[name]) for name in condition.columns)
+    make = _kept if len(text) <= MAX_KEPT and not condition.asks_the_time else _made
     try:
-        return expression_of(condition, schema)
+        return make(text, types)
     except BROKEN as error:
         raise DataError(f"the condition {shown(text)} fails: {first_line(error)}") from None
+
+
+def _made(text: str, types: tuple[tuple[str, pl.DataType], ...]) -> pl.Expr:
+    return expression_of(parse_condition(text), dict(types))
+
+
+_kept = lru_cache(maxsize=512)(_made)
 
 
 def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> Mask:

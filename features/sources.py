@@ -17,7 +17,8 @@ from recsys.features.frames import as_polars, column_names, is_frame
 from recsys.features.merging import Part, merged
 from recsys.features.predicate import BROKEN, expression_of, first_line, shown
 from recsys.features.roles import About, typed
-from recsys.features.sql_parser import Condition, parse_condition
+from recsys.features.sql_parser import parse_condition
+from recsys.features.sql_steps import Condition
 
 Source = Any
 """A polars, pandas, pyarrow or duckdb table, paths and globs of files, a list of any, or None."""

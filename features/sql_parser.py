@@ -10,7 +10,6 @@ walks over it needs recursion, however deep it is.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,16 +17,14 @@ from recsys.features.errors import DataError
 from recsys.features.settings import nearest
 from recsys.features.sql_constants import interval_of, number_of, temporal_of
 from recsys.features.sql_functions import FUNCTIONS
-from recsys.features.sql_tokens import Token, tokens_of
+from recsys.features.sql_steps import Condition, Steps
+from recsys.features.sql_tokens import Token, TokenReader, tokens_of
 from recsys.features.sql_types import TYPES
 
 MAX_NESTED = 100
 """Parentheses, functions, CASE, NOT and signs that may stand in each other."""
-MAX_DEPTH = 600
-"""Steps of which each takes the value of the one before it, such as a chain of additions."""
-MAX_STEPS = 5_000
-"""Columns, constants, operators and functions; the constants of a list of IN count as one."""
-_MAX_KEPT = 4_000  # characters of a condition that is kept when it has been read
+MAX_KEPT = 4_000
+"""Characters of a condition that is kept when it has been read."""
 
 _COMPARED = {"=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">"}
 _COMPARED |= {">=": ">=", "<=>": "IS NOT DISTINCT FROM", "^@": "STARTS_WITH"}
@@ -49,29 +46,11 @@ _RESERVED = re.compile(
     "|REGEXP|RLIKE|SELECT|SOME|THEN|UNION|UPDATE|USING|VALUES|WHEN|WHERE|WITH|XOR"
 )
 """Words that are columns only in quotes."""
-_TABLES = frozenset({"SELECT", "EXISTS", "VALUES", "WITH", "UNION", "FROM", "JOIN", "EXCEPT"})
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A column, a constant, an operator or a function, and how many values it takes."""
-
-    name: str
-    takes: int = 0
-    value: Any = None  # of a column its name, of a constant itself, of IN its list, of CAST a type
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition that has been read; nothing in it is unknown but the columns."""
-
-    steps: tuple[Step, ...]  # in postfix order
-    columns: tuple[str, ...]  # that it names, each once
 
 
 def parse_condition(text: str) -> Condition:
     """The steps of a condition in SQL; raises DataError that says what of it is not allowed."""
-    return _kept(text) if len(text) <= _MAX_KEPT else _parsed(text)
+    return _kept(text) if len(text) <= MAX_KEPT else _parsed(text)
 
 
 def _parsed(text: str) -> Condition:
@@ -81,66 +60,25 @@ def _parsed(text: str) -> Condition:
         raise DataError(f"character {error.start + 1} is half of a surrogate pair") from None
     parser = _Parser(tokens_of(text))
     parser.whole()
-    steps = tuple(parser.steps)
-    named = dict.fromkeys(step.value for step in steps if step.name == "column")
-    return Condition(steps, tuple(named))
+    return parser.steps.condition()
 
 
 _kept = lru_cache(maxsize=512)(_parsed)
 
 
-class _Parser:
+class _Parser(TokenReader):
     """A parser by precedence (Pratt 1973); it recurses only into what is nested."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        self.tokens = tokens
-        self.at = 0
+        super().__init__(tokens)
         self.nested = 0
-        self.steps: list[Step] = []
-        self.depths: list[int] = []  # of the values that steps have left
+        self.steps = Steps()
+        self.emit = self.steps.emit
 
     def whole(self) -> None:
         self.expression(_OR)
         if self.next.kind != "end":
             raise self.unexpected("the end, AND or OR")
-
-    @property
-    def next(self) -> Token:
-        return self.tokens[self.at]
-
-    def unexpected(self, wanted: str) -> DataError:
-        found = self.next
-        if found.kind == "end":
-            return DataError(f"it ends where {wanted} is expected")
-        if found.upper in _TABLES:
-            return DataError(f"{found.text!r} is refused: a condition reads no table, sub-query")
-        if found.upper == "OVER":
-            return DataError("'OVER' is refused: a condition speaks of one row, not of windows")
-        return DataError(f"{found.text!r} at character {found.place + 1}; expected {wanted}")
-
-    def emit(self, name: str, takes: int = 0, value: Any = None) -> None:
-        """Add a step, unless there are too many or it stands on too many others."""
-        depth = 1 + max(self.depths[len(self.depths) - takes :], default=0) if takes else 1
-        if takes:
-            del self.depths[len(self.depths) - takes :]
-        self.depths.append(depth)
-        self.steps.append(Step(name, takes, value))
-        if depth > MAX_DEPTH:
-            raise DataError(f"it is a chain of more than {MAX_DEPTH} operators")
-        if len(self.steps) > MAX_STEPS:
-            raise DataError(f"it has more than {MAX_STEPS:,} columns, constants and operators")
-
-    def takes(self, *words: str) -> bool:
-        """Go past these words where they are next."""
-        ahead = self.tokens[self.at : self.at + len(words)]
-        if [token.upper for token in ahead] != list(words):
-            return False
-        self.at += len(words)
-        return True
-
-    def needs(self, word: str) -> None:
-        if not self.takes(word):
-            raise self.unexpected(repr(word))
 
     def expression(self, least: int) -> None:
         """An operand, and all operators behind it that bind at least so tightly."""
@@ -334,12 +272,10 @@ class _Parser:
 
     def case(self) -> None:
         """CASE WHEN a THEN b ... ELSE c END; with an operand it is compared at each WHEN."""
-        begin, subject = len(self.steps), []
+        begin, subject = len(self.steps.all), []
         if self.next.upper != "WHEN":
             self.expression(_OR)
-            subject = self.steps[begin:]
-            del self.steps[begin:]
-            self.depths.pop()
+            subject = self.steps.take_back(begin)
         values = 0
         while self.takes("WHEN"):
             for step in subject:  # again at each WHEN: their number is bounded
@@ -481,8 +417,7 @@ class _Parser:
             if self.takes("FROM"):
                 if characters.kind != "text":
                     raise DataError(f"{name} takes what to cut off as a text in quotes")
-                self.steps.pop()
-                self.depths.pop()
+                self.steps.take_back(len(self.steps.all) - 1)
                 self.expression(_OR)
                 self.emit("constant", value=characters.text)
                 count = 2

@@ -22,6 +22,7 @@ class Token(NamedTuple):
         return self.text.upper() if self.kind in ("word", "sign") else ""
 
 
+_TABLES = frozenset({"SELECT", "EXISTS", "VALUES", "WITH", "UNION", "FROM", "JOIN", "EXCEPT"})
 _PATTERN = re.compile(
     r"""
       (?P<space>(?:\s+|--[^\n]*|/\*.*?\*/)+)
@@ -63,3 +64,37 @@ def _unreadable(text: str, place: int) -> str:
     if text.startswith("/*", place):
         return f"the comment at character {place + 1} is never closed"
     return f"{text[place]!r} at character {place + 1} is no sign of a condition"
+
+
+class TokenReader:
+    """Words that are read from the first to the last."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens = tokens
+        self.at = 0
+
+    @property
+    def next(self) -> Token:
+        return self.tokens[self.at]
+
+    def unexpected(self, wanted: str) -> DataError:
+        found = self.next
+        if found.kind == "end":
+            return DataError(f"it ends where {wanted} is expected")
+        if found.upper in _TABLES:
+            return DataError(f"{found.text!r} is refused: a condition reads no table, sub-query")
+        if found.upper == "OVER":
+            return DataError("'OVER' is refused: a condition speaks of one row, not of windows")
+        return DataError(f"{found.text!r} at character {found.place + 1}; expected {wanted}")
+
+    def takes(self, *words: str) -> bool:
+        """Go past these words where they are next."""
+        ahead = self.tokens[self.at : self.at + len(words)]
+        if [token.upper for token in ahead] != list(words):
+            return False
+        self.at += len(words)
+        return True
+
+    def needs(self, word: str) -> None:
+        if not self.takes(word):
+            raise self.unexpected(repr(word))

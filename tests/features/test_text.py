@@ -141,7 +141,7 @@ def test_wrong_input_is_named(loaded: TextEncoder) -> None:
         TextEncoder(max_tokens=2)
     with pytest.raises(SettingsError, match="batch_tokens must be at least 1; got 0"):
         TextEncoder(batch_tokens=0)
-    with pytest.raises(SettingsError, match="device must be one of auto, cpu, cuda; got 'tpu'"):
+    with pytest.raises(SettingsError, match=r"device must be one of .* got 'tpu'"):
         pick("tpu")
 
 
