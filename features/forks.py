@@ -19,6 +19,7 @@ class _Process:
     """What is known of this process, and what a fork of it inherits."""
 
     owner = 0  # the process that worked with data; 0: none has yet
+    is_at_work = False  # the owner is this process
     had_pool = False  # polars had its pool in a process that this one is a fork of
     inherited = False  # what `had_pool` was before a fork
     is_fork = False
@@ -28,9 +29,10 @@ def check_process() -> None:
     """Raise ForkError in a fork of a process that has worked with data, where polars would wait
     for ever for threads that are not there.
 
-    Every entry to the work calls this first. It costs one comparison of process ids.
+    Every entry to the work calls this first. It looks at one flag, which a fork puts out: to ask
+    the system for the process id takes a microsecond.
     """
-    if os.getpid() != _Process.owner:
+    if not _Process.is_at_work:
         _begin()
 
 
@@ -43,7 +45,7 @@ def _begin() -> None:
         )
     if _Process.is_fork:
         _one_thread_of_openmp()
-    _Process.owner = os.getpid()
+    _Process.owner, _Process.is_at_work = os.getpid(), True
 
 
 def _one_thread_of_openmp() -> None:
@@ -83,7 +85,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    _Process.is_fork = True
+    _Process.is_fork, _Process.is_at_work = True, False
 
 
 def _forked_before_this_was_imported() -> bool:
