@@ -29,6 +29,7 @@ _FORMATS = {
     ".ndjson": "jsonl",
 }
 _PACKED = (".gz", ".zst")
+_MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # how packed files begin
 _LONGEST = 300  # characters of a path or an error that a message repeats
 _CHUNK = 1 << 20
 _ALWAYS = 64 << 20  # bytes that any packed file may unpack to
@@ -174,7 +175,8 @@ def _unpacked(path: Path) -> Path:
 def _as_utf8(path: Path, table: Table, most_held: int) -> Opened:
     """A file as polars reads it: unpacked, and its text in UTF-8."""
     opened: Opened = path
-    if path.suffix.lower() in _PACKED:
+    is_packed = path.suffix.lower() in _PACKED and _start_of(path).startswith(_MAGIC)
+    if is_packed:  # what another program has unpacked under its name is read as it is
         opened = _unpack(path, table, most_held)
     encoding = table.encoding.lower().replace("-", "").replace("_", "")
     if encoding in ("utf8", "utf8sig"):
@@ -184,7 +186,7 @@ def _as_utf8(path: Path, table: Table, most_held: int) -> Opened:
         encoding = "utf16"  # no text in UTF-8 begins so
     else:
         encoding = table.encoding
-    if isinstance(opened, Path) and path.suffix.lower() in _PACKED:
+    if isinstance(opened, Path) and is_packed:
         raise DataError(
             f"{path} unpacks to more than {most_held >> 20} MiB; packed files so large are read in "
             "UTF-8 alone: unpack it first"
