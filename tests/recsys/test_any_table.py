@@ -266,7 +266,7 @@ def filled(values):
     return [*values, ("x", "toys", 7, 1.5, 1.5, ["a"], 3), ("y", "café", 8, 9.99, 2.5, ["b c"], 0)]
 
 
-@settings(max_examples=4, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=2, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.lists(events, min_size=2, max_size=12), st.lists(goods, max_size=6).map(filled))
 def test_a_table_is_the_same_in_whatever_way_it_comes(rows, items):
     log, shop = log_table(rows), shop_table(items)
