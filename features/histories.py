@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from recsys.features import ragged
-from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows, Times
+from recsys.features.arrays import PAD, Array, Floats, Mask, Offsets, Rows, Times
 from recsys.features.dislikes import Dislikes
 from recsys.features.interactions import Interactions
 
@@ -29,6 +29,7 @@ class Histories:
     now: Times  # (b,) the moment of the question; no event is later
     timed: bool = True  # False: nobody told when the events were, and `times` only say now
     dislikes: Dislikes | None = None  # (b) what each of them said no to, where anybody can
+    hides: Mask | None = None  # (n,) whether each hides its item; None: as events of its kind do
     _made: dict[tuple[int, str], tuple[object, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -78,6 +79,7 @@ class Histories:
             events=self.events[kept],
             times=self.times[kept],
             weights=self.weights[kept],
+            hides=None if self.hides is None else self.hides[kept],
             dislikes=dislikes,
         )
 
@@ -99,6 +101,7 @@ class Histories:
             now=self.now[queries],
             timed=self.timed,
             dislikes=None if self.dislikes is None else self.dislikes.take(queries),
+            hides=None if self.hides is None else self.hides[flat],
         )
 
     def once(self, maker: object, make: Callable[["Histories"], Made]) -> Made:

@@ -1,7 +1,6 @@
 """External ids <-> int32 rows, frozen: the only place where ids are mapped."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +10,10 @@ import numpy as np
 import polars as pl
 
 from recsys.features import parquet
-from recsys.features.arrays import PAD, Array, Rows
+from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.errors import ArtifactError, DataError
 from recsys.features.facts import Facts
-
-Ids = pl.Series | Sequence[str] | Sequence[int] | Array
-"""What a caller may pass where ids are asked for."""
+from recsys.features.ids import Ids, as_ids, read_ids, shown
 
 _FEW = 32  # up to here a binary search in Python beats the start of a query in polars
 _MANY = 4096  # up to here a binary search beats building the hash table of a join
@@ -39,7 +36,30 @@ class Vocabulary:
 
     def rows(self, ids: Ids) -> Rows:
         """The row of each id (n,), PAD where it is unknown."""
-        asked = self._cast(as_ids(ids, self.noun))
+        return self._rows(as_ids(ids, self.noun))
+
+    def found(self, ids: Ids, most: int | None = None) -> tuple[pl.Series, Rows]:
+        """Ids as they were asked for (n,), and the row of each; for requests, as a batch of many.
+
+        Where types are mixed an id of another type than ours is unknown like any other, and all are
+        told as text. An iterator is read to one more than `most`. Raises DataError where none is of
+        our type.
+        """
+        read = read_ids(ids, self.noun, most)
+        if read.are_text is None:
+            return read.values, self._rows(read.values)
+        rows = np.full(len(read.values), PAD, np.int32)
+        ours: Mask = read.are_text if self.ids.dtype == pl.String else ~read.are_text
+        own = read.values.filter(pl.Series(ours))
+        if len(self) and own.null_count() == len(own):
+            raise DataError(self._of_other_type(read.values))
+        if self.ids.dtype.is_integer():
+            own = own.cast(self.ids.dtype, strict=False)
+        rows[ours] = self._rows(own)
+        return read.values, rows
+
+    def _rows(self, asked: pl.Series) -> Rows:
+        asked = self._cast(asked)
         if not len(self) or not len(asked):
             return np.full(len(asked), PAD, np.int32)
         if len(asked) > _MANY:
@@ -126,29 +146,17 @@ class Vocabulary:
         """Bring ids of another integer width to ours; what does not fit is unknown (null)."""
         if asked.dtype == self.ids.dtype or not len(self):
             return asked
-        if asked.dtype == pl.Null:
-            return asked.cast(self.ids.dtype)
+        if asked.null_count() == len(asked):
+            return pl.Series(asked.name, [None] * len(asked), dtype=self.ids.dtype)
         if asked.dtype.is_integer() != self.ids.dtype.is_integer():
-            raise DataError(
-                f"{self.noun} ids of this engine are {self.ids.dtype}; got {asked.dtype} "
-                f"(first: {asked[0]!r}); pass them as they stood in the log"
-            )
+            raise DataError(self._of_other_type(asked))
         return asked.cast(self.ids.dtype, strict=False)
 
-
-def as_ids(ids: Ids, noun: str = "id") -> pl.Series:
-    """Ids as one polars series of strings or integers; raises DataError where types are mixed."""
-    if isinstance(ids, str | bytes):  # polars would take it for the name of an empty series
-        raise DataError(f"{noun} ids must be a list of ids; got the one id {ids!r}")
-    try:
-        series = ids if isinstance(ids, pl.Series) else pl.Series(ids, strict=True)
-    except TypeError as error:
-        raise DataError(f"{noun} ids must be all strings or all integers: {error}") from None
-    if isinstance(series.dtype, pl.Categorical | pl.Enum):
-        series = series.cast(pl.String)
-    if not (series.dtype == pl.String or series.dtype.is_integer() or series.dtype == pl.Null):
-        raise DataError(f"{noun} ids must be strings or integers; got {series.dtype}")
-    return series
+    def _of_other_type(self, asked: pl.Series) -> str:
+        return (
+            f"{self.noun} ids of this engine are {self.ids.dtype}; got {asked.dtype} "
+            f"(first: {shown(asked.drop_nulls()[0])}); pass them as they stood in the log"
+        )
 
 
 def _one_type(own: pl.Series, more: pl.Series) -> tuple[pl.Series, pl.Series]:

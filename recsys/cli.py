@@ -23,6 +23,7 @@ from recsys.printing import (
     foretold,
     list_tables,
     lost_table,
+    one_by_one,
     protocol_lines,
     repeat_lines,
     sources_table,
@@ -379,7 +380,8 @@ def similar(
     found = engine.similar_items(given.ids(items, engine.items, "item"), k=k, source=source)
     found = found.with_columns(engine.titles(found["similar_id"]))
     output.write({"k": k, "similar": found.to_dicts()})
-    for (item,), rows in found.group_by("item_id", maintain_order=True):
+    for rows in one_by_one(found):
+        item = rows["item_id"][0]
         title = engine.titles([item])[0]
         output.show(
             table_of(rows.select("rank", "similar_id", "title", "score"), f"{item}: {title}")
@@ -512,11 +514,11 @@ def _list_dicts(lists: "pl.DataFrame") -> list[dict[str, Any]]:
     columns = [*(name for name in own if name in lists.columns), *foretold(lists)]
     return [
         {
-            "user_id": user,
+            "user_id": rows["user_id"][0],
             "note": rows["note"][0],
             "items": rows.select(columns).drop_nulls("item_id").to_dicts(),
         }
-        for (user,), rows in lists.group_by("user_id", maintain_order=True)
+        for rows in one_by_one(lists)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -12,26 +11,27 @@ import polars as pl
 from recsys import __version__
 from recsys.adaptation import adapted
 from recsys.artifact import read_folder, write_folder
+from recsys.asking import Asking
 from recsys.embedding import with_text_vectors
 from recsys.features.arrays import PAD, Floats, Rows
 from recsys.features.catalog import Catalog, coverage_notes, read_catalog
 from recsys.features.columns import CatalogColumns
 from recsys.features.drafts import temporary_folder
-from recsys.features.errors import DataError
+from recsys.features.errors import DataError, SettingsError
 from recsys.features.forks import check_process
-from recsys.features.histories import Histories
+from recsys.features.ids import Ids, read_ids, shown
 from recsys.features.interactions import Interactions
 from recsys.features.predicate import Predicate
 from recsys.features.reading import read_interactions
 from recsys.features.settings import nearest
 from recsys.features.sources import Source as Table
 from recsys.features.threads import side_by_side
-from recsys.features.vocabulary import Ids, as_ids
 from recsys.final import Final, lot_keys
 from recsys.final_settings import FinalSettings
 from recsys.fitted import block_size, shown_once
 from recsys.fitting import Fitting, Progress, silent
 from recsys.learnt import Learnt
+from recsys.limits import countable
 from recsys.manifest import digest
 from recsys.parts import check_parts, make_fusion
 from recsys.policy import Policy
@@ -40,7 +40,7 @@ from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.retriever import LinkingRetriever, links_items
 from recsys.retrieval.sources import named
 from recsys.rules import Rules
-from recsys.sessions import Sessions, read_sessions
+from recsys.sessions import Sessions
 from recsys.settings import EngineSettings, without_checkpoint
 from recsys.tables import Asked, Lists, as_table, first_filled, no_table, single_lists
 
@@ -178,7 +178,7 @@ class Engine:
     def titles(self, items: Ids) -> pl.Series:
         """What to call each item (n,) before people; null where it is unknown."""
         catalog = self.learnt.catalog
-        rows = pl.Series(catalog.items.rows(items)).replace(PAD, None)
+        rows = pl.Series(self._rows(items)[1]).replace(PAD, None)
         return catalog.titles().gather(rows.cast(pl.UInt32)).alias("title")
 
     def recommend(
@@ -186,13 +186,18 @@ class Engine:
         users: Ids | None = None,
         *,
         sessions: Sessions | None = None,
+        since: Sessions | None = None,
         k: int = 10,
-        exclude: Ids = (),
+        exclude: Ids | None = (),
         where: Predicate | None = None,
         probabilities: bool = False,
         by_value: str | None = None,
     ) -> pl.DataFrame:
         """The best `k` items for users by id, or for sessions by their events.
+
+        Users, items and sessions may be columns and frames of any library that `fit` takes. With
+        `since`, events since the fit in a frame or item ids by user, each user's stored history
+        goes on with what it did since.
 
         A row per offered item: user_id, item_id, rank (from 1), score, sources, reason, note. A
         note says what is unusual of a list: an unknown user, a list shorter than `k` and why, a
@@ -213,19 +218,21 @@ class Engine:
         the strongest event that is foretold; who is unknown gets the fused list with its scores.
         Both raise DataError where there are no probabilities.
         """
-        _check_k(k)
-        asked = self._asked(users, sessions)
+        self._longest(k)
+        asked = Asking(self.learnt, self.settings).asked(users, sessions, since)
         if not len(asked.ids):
             events = self._foretold() if probabilities else ()
             trail = self.learnt.fitted.final is not None
             return no_table(asked.ids.dtype, self.items.dtype, trail, events)
-        return self.answer(asked, k, exclude, where, probabilities=probabilities, by_value=by_value)
+        return self.answer(
+            asked, countable(k), exclude, where, probabilities=probabilities, by_value=by_value
+        )
 
     def answer(
         self,
         asked: Asked,
         k: int,
-        exclude: Ids = (),
+        exclude: Ids | None = (),
         where: Predicate | None = None,
         explore: bool = True,
         probabilities: bool = False,
@@ -236,7 +243,7 @@ class Engine:
         if fitted.final is not None:
             fitted.final.check(k)
         request = _Request(
-            k=min(k, len(self.items)),
+            k=self._longest(k),
             policy=self._policy(exclude, where),
             explore=explore,
             events=self._foretold() if probabilities else (),
@@ -253,9 +260,10 @@ class Engine:
         user: Any = None,
         *,
         sessions: Sessions | None = None,
+        since: Sessions | None = None,
         k: int = 10,
         items: Ids | None = None,
-        exclude: Ids = (),
+        exclude: Ids | None = (),
         where: Predicate | None = None,
     ) -> "Explanation":
         """Why the list of a user (an id), or of one session, is as it is: that of `recommend`.
@@ -267,16 +275,21 @@ class Engine:
         """
         from recsys.explaining import explained
 
-        _check_k(k)
-        asked = self._asked(None if user is None else [user], sessions)
+        self._longest(k)
+        asked = Asking(self.learnt, self.settings).asked(
+            None if user is None else [user], sessions, since
+        )
         if len(asked.ids) != 1:
             raise DataError(f"one list is explained at a time; got {len(asked.ids)} sessions")
-        rows = None if items is None else self._known(as_ids(items).unique(maintain_order=True))
-        return explained(self.learnt, asked, self._policy(exclude, where), k, rows)
+        rows = None
+        if items is not None:
+            rows = pl.Series(self._known(items)[1]).unique(maintain_order=True).to_numpy()
+        return explained(self.learnt, asked, self._policy(exclude, where), countable(k), rows)
 
     def recommend_all(self, *, k: int = 10, users: Ids | None = None) -> Iterator[pl.DataFrame]:
         """The lists of all users, or of those given, in blocks whose memory does not grow."""
-        users = self.users if users is None else as_ids(users, "user")
+        self._longest(k)
+        users = self.users if users is None else read_ids(users, "user").values
         for start in range(0, len(users), _USERS_AT_ONCE):
             yield self.recommend(users[start : start + _USERS_AT_ONCE], k=k)
 
@@ -287,16 +300,15 @@ class Engine:
         any: an item without events is answered from its text. Raises DataError where an item is
         unknown or the source does not link items.
         """
-        _check_k(k)
-        learnt, ids, rows = self.learnt, as_ids(items, "item"), self._known(items)
+        longest, learnt = self._longest(k), self.learnt
+        ids, rows = self._known(items)
         linking = [m for m in learnt.fitted.sources.offering if links_items(m.retriever)]
         if not linking:
             raise DataError("this engine has no source that links items")
         asked = linking if source is None else [named(linking, source)]
         own = Allowed(learnt.policy.mask, np.arange(len(rows) + 1), rows)
         lists = [
-            cast(LinkingRetriever, member.retriever).similar(rows, min(k, len(self.items)), own)
-            for member in asked
+            cast(LinkingRetriever, member.retriever).similar(rows, longest, own) for member in asked
         ]
         return single_lists(ids, first_filled(lists), learnt.catalog)
 
@@ -327,6 +339,8 @@ class Engine:
         Raises SettingsError where rules contradict or do not suit the catalogue, and DataError
         where they leave no item to offer.
         """
+        if not isinstance(final, FinalSettings | Mapping):
+            raise SettingsError(f"final must be a table of settings; got {shown(final)}")
         own = final if isinstance(final, FinalSettings) else FinalSettings.parse(final, "final")
         engine = type(self)(self.settings.model_copy(update={"final": own}))
         engine._learnt, notes = self.learnt.with_final(engine.settings)
@@ -394,35 +408,35 @@ class Engine:
         once = shown_once(catalog, make_fusion(self.settings))
         return Final.of(self.settings.final, rules, catalog, once)
 
-    def _asked(self, users: Ids | None, sessions: Sessions | None) -> Asked:
-        log = self.learnt.log
-        if sessions is not None and users is None:
-            read = read_sessions(sessions, self.settings.interactions, log, self.settings.events)
-            return Asked(read.ids, read.histories, read.remarks)
-        if users is None or sessions is not None:
-            raise DataError("give either users or sessions")
-        ids = as_ids(users, "user")
-        rows = log.users.rows(ids)
-        said = pl.Series(["unknown user: popular items", "no events: popular items", None])
-        histories = Histories.of(log, rows)
-        known = (rows != PAD).astype(np.uint32) + ((rows != PAD) & (histories.lengths > 0))
-        return Asked(ids, histories, said[known])
+    def _longest(self, k: int) -> int:
+        """How long a list of `k` can be; raises DataError where k is no length or too long."""
+        return self.settings.limits.k(k, len(self.items))
 
-    def _known(self, items: Ids) -> Rows:
-        """The rows (n,) of items; raises DataError where one is unknown."""
-        ids = as_ids(items, "item")
-        rows = self.learnt.catalog.items.rows(ids)
+    def _rows(self, items: Ids) -> tuple[pl.Series, Rows]:
+        """Items as they were asked for (n,), and their rows, PAD where one is unknown."""
+        limits = self.settings.limits
+        ids, rows = self.learnt.catalog.items.found(items, limits.max_items)
+        limits.check("max_items", len(ids), "items named")
+        return ids, rows
+
+    def _known(self, items: Ids) -> tuple[pl.Series, Rows]:
+        """As `_rows`; raises DataError where one is unknown."""
+        ids, rows = self._rows(items)
         if (rows == PAD).any():
-            raise DataError(f"unknown item {ids[int(np.argmin(rows))]!r}")
-        return rows
+            place = int(np.argmin(rows))
+            raise DataError(f"unknown item {shown(ids[place])} at position {place}")
+        return ids, rows
 
-    def _policy(self, exclude: Ids, where: Predicate | None) -> Policy:
+    def _policy(self, exclude: Ids | None, where: Predicate | None) -> Policy:
         """What one request lets be offered."""
-        catalog, policy = self.learnt.catalog, self.learnt.policy
-        barred = catalog.items.rows(exclude)
-        if len(barred):
+        policy = self.learnt.policy
+        if exclude is not None and (barred := self._rows(exclude)[1]).size:
             policy = policy.without(barred[barred != PAD])
-        return policy if where is None else policy.within(catalog.mask(where))
+        if where is None:
+            return policy
+        if isinstance(where, str):
+            self.settings.limits.check("max_condition_length", len(where), "characters of where")
+        return policy.within(self.learnt.catalog.mask(where))
 
     def _foretold(self) -> tuple[str, ...]:
         """The events of which there are probabilities; raises DataError without any."""
@@ -443,10 +457,10 @@ class Engine:
         numbers, price = dict(catalog.numbers()), catalog.price()
         if price is not None:
             numbers[str(catalog.columns.price)] = price
-        if column not in numbers:
+        if not isinstance(column, str) or column not in numbers:
             raise DataError(
-                f"by_value must name a number or the price of the catalogue; got {column!r}; "
-                f"{nearest(column, numbers)}"
+                f"by_value must name a number or the price of the catalogue; got {shown(column)}; "
+                f"{nearest(str(column), numbers)}"
             )
         return numbers[column]
 
@@ -486,10 +500,3 @@ class _Request:
     explore: bool  # may places be given by lot?
     events: tuple[str, ...]  # whose probabilities are asked for
     worth: Floats | None  # (items,) where lists are ordered by expected value
-
-
-def _check_k(k: int) -> None:
-    if not isinstance(k, Integral):
-        raise DataError(f"k must be a whole number; got {k!r}")
-    if k < 1:
-        raise DataError(f"k must be at least 1; got {k}")

@@ -90,7 +90,7 @@ def _table(learnt: Learnt, asked: Asked, allowed: Allowed, ranked: Ranked, k: in
     lists = Lists.of(
         asked.histories,
         ranked,
-        max(k, ranked.candidates.items.shape[1]),
+        max(min(k, len(learnt.catalog)), ranked.candidates.items.shape[1]),
         learnt.fitted.available(allowed),
         sources.retrievers,
     )

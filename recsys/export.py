@@ -11,7 +11,7 @@ from recsys import __version__
 from recsys.artifact import check_target, write_folder
 from recsys.engine import Engine
 from recsys.features.errors import DataError
-from recsys.features.vocabulary import Ids, as_ids
+from recsys.features.ids import Ids, read_ids
 from recsys.fitting import Progress, silent
 from recsys.manifest_file import write_table
 
@@ -55,7 +55,7 @@ def export(
         raise DataError(f"block must be at least 1; got {block}")
     folder = Path(folder)
     check_target(folder, KIND)
-    asked = engine.users if users is None else as_ids(users, "user")
+    asked = engine.users if users is None else read_ids(users, "user").values
     done = {"users": len(asked), "rows": 0, "parts": 0}
     about = {
         "k": k,

@@ -48,7 +48,7 @@ class Policy:
 
     def allowed(self, histories: Histories) -> Allowed:
         """What each history may be offered: nothing that it was to hide, and nothing disliked."""
-        hidden = self.hides[histories.events]
+        hidden = self.hides[histories.events] if histories.hides is None else histories.hides
         owner, items = ragged.owners(histories.offsets)[hidden], histories.items[hidden]
         dislikes = histories.dislikes
         if dislikes is not None and len(dislikes):

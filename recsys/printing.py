@@ -155,8 +155,8 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
     """A table per user of the lists of `Engine.recommend` with a column `title`."""
     odds = foretold(lists)
     more = [name for name in ("rules", "propensity") if name in lists.columns]
-    for (user,), rows in lists.group_by("user_id", maintain_order=True):
-        note = rows["note"][0]
+    for rows in one_by_one(lists):
+        user, note = rows["user_id"][0], rows["note"][0]
         table = _table("rank", "item", "title", "score", *odds, "sources", "reason", *more)
         table.title = _title(f"{user}" + (f": {note}" if note else ""))
         for row in rows.drop_nulls("item_id").iter_rows(named=True):
@@ -172,6 +172,13 @@ def list_tables(lists: pl.DataFrame) -> Iterator[Table]:
             )
             table.add_row(*(_cell(cell) for cell in cells))
         yield table
+
+
+def one_by_one(lists: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The lists of `Engine.recommend` each by itself; who asked twice has two."""
+    first = (lists["rank"].fill_null(1) == 1).arg_true().to_list()
+    for start, end in zip(first, [*first[1:], len(lists)], strict=True):
+        yield lists[start:end]
 
 
 def explanation_lines(found: Explanation) -> Iterator[str]:

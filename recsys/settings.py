@@ -16,6 +16,7 @@ from recsys.features.outputs import shortened
 from recsys.features.settings import Settings, nearest
 from recsys.features.small_files import SETTINGS_BYTES, parse_toml, read_small
 from recsys.final_settings import FinalSettings
+from recsys.limits import Limits
 
 Built = TypeVar("Built")
 
@@ -188,6 +189,7 @@ class EngineSettings(Settings):
     ranker: Table = Field(default_factory=dict)
     final: FinalSettings = Field(default_factory=FinalSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    limits: Limits = Field(default_factory=Limits)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     seed: int = Field(default=0, ge=0, lt=2**31)

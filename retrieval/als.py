@@ -241,4 +241,5 @@ def _kept(histories: Histories, kept: Array) -> Histories:
         events=histories.events[kept],
         times=histories.times[kept],
         weights=histories.weights[kept],
+        hides=None if histories.hides is None else histories.hides[kept],
     )

@@ -132,7 +132,7 @@ def test_fractions_as_ids() -> None:
         fit(log)
 
 
-@pytest.mark.parametrize("asked", [[7], ["ann", 7], [1.5], np.array([3])])
+@pytest.mark.parametrize("asked", [[7], [None, 7], [1.5], np.array([3])])
 def test_ids_of_another_type_than_the_log_has(asked: Any) -> None:
     with pytest.raises(DataError, match="user ids"):
         ordered_engine(CHOICES).recommend(asked)
@@ -323,17 +323,12 @@ def test_users_and_sessions_both_or_neither() -> None:
 
 def test_a_session_that_is_no_list_of_items() -> None:
     engine = fitted_engine()
-    with pytest.raises(DataError, match=r"session 's' must be a list of item ids; got 'sku-00001'"):
+    with pytest.raises(
+        DataError, match=r"session 's' must be a list of item ids.*; got 'sku-00001'"
+    ):
         engine.recommend(sessions={"s": "sku-00001"})
     with pytest.raises(DataError, match=r"map names to lists of item ids.*got a list"):
         engine.recommend(sessions=["sku-00001"])  # type: ignore[arg-type]
-
-
-def test_an_unknown_event_in_a_session() -> None:
-    engine = fitted_engine()
-    session = pl.DataFrame({"user_id": ["s"], "item_id": [engine.items[0]], "event": ["veiw"]})
-    with pytest.raises(DataError, match="unknown event 'veiw' in a session; known are view, cart"):
-        engine.recommend(sessions=session)
 
 
 def test_the_time_protocol_without_a_clock() -> None:

@@ -18,6 +18,10 @@ from tests.shops import (
     small_shop,
 )
 
+A_CUSTOMERS = (
+    "a session under a customer's id: the stored history does not count; give users with since "
+    "for both"
+)
 CHOICES = {"ann": "abcd", "bob": "bcda", "cat": "cdab", "dan": "dabc"}
 
 
@@ -126,7 +130,8 @@ def test_a_history_sent_along_gives_the_list_of_the_stored_one() -> None:
     theirs = events.filter(pl.col("user_id").is_in(users.implode()))
     sent = engine.recommend(sessions=theirs, k=10)
     stored = engine.recommend(theirs["user_id"].unique(maintain_order=True), k=10)
-    assert_same_lists(sent, stored)
+    assert set(sent["note"]) == {A_CUSTOMERS}
+    assert_same_lists(sent.drop("note"), stored.drop("note"))
 
 
 def test_sessions_together_or_alone() -> None:
@@ -163,7 +168,9 @@ def test_a_quantity_that_is_no_number_above_zero_is_an_error() -> None:
     columns = LogColumns(quantity="pieces")
     log = ordered_engine(CHOICES).learnt.log
     table = pl.DataFrame({"user_id": ["x"], "item_id": ["a"], "pieces": [0.0]})
-    with pytest.raises(DataError, match="quantity must be a number above 0"):
+    with pytest.raises(
+        DataError, match=r"quantity of each event of sessions must be a number above 0; got 0\.0"
+    ):
         read_sessions(table, columns, log, {})
 
 
@@ -178,8 +185,11 @@ def test_what_a_session_was_only_shown_is_no_event_of_it() -> None:
     assert set(nothing["note"]) == {"no events: popular items"}
 
 
-def test_an_event_without_a_name_is_an_error_and_not_passed_over() -> None:
+def test_events_that_nothing_names_are_left_out_and_counted() -> None:
     engine = fitted_engine()
-    rows = {"user_id": ["v", "v"], "item_id": engine.items[:2], "event": [None, "view"]}
-    with pytest.raises(DataError, match="unknown event None in a session"):
-        engine.recommend(sessions=pl.DataFrame(rows), k=5)
+    for event in (None, "hug"):
+        rows = {"user_id": ["v", "v"], "item_id": engine.items[:2], "event": [event, "view"]}
+        lists = engine.recommend(sessions=pl.DataFrame(rows), k=5)
+        alone = engine.recommend(sessions={"v": [engine.items[1]]}, k=5)
+        assert set(lists["note"]) == {f"1 events of unknown kinds such as {event!r} left out"}
+        assert_same_lists(lists.drop("note"), alone.drop("note"))
