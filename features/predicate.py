@@ -109,7 +109,7 @@ _kept = lru_cache(maxsize=512)(_made)
 
 def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> Mask:
     try:
-        answer = frame.lazy().select(condition.alias("held")).collect().to_series()
+        answer = frame.select(condition.alias("held")).to_series()
     except BROKEN as error:
         raise DataError(f"the condition {shown(predicate)} fails: {first_line(error)}") from None
     if answer.dtype != pl.Boolean:
@@ -123,7 +123,9 @@ def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> 
             f"the condition {shown(predicate)} must say one thing of each item; "
             f"it says {len(answer)} of {frame.height}"
         )
-    held: Mask = answer.fill_null(False).to_numpy().copy()
+    if answer.null_count():
+        answer = answer.fill_null(False)
+    held: Mask = answer.to_numpy().copy()
     return held
 
 
