@@ -222,7 +222,9 @@ class Catalog:
             schemas[f"vector_{i}"] = floats("items", f"numbers {i}")
         known, *vectors = npz.read(folder / "arrays.npz", schemas, {"items": len(items)})
         path = folder / "columns.parquet"
-        frame = parquet.read(path, len(items)) if exists(path) else pl.DataFrame()
+        frame = (
+            parquet.read(path, len(items), is_distinct=False) if exists(path) else pl.DataFrame()
+        )
         check_frame(path, frame, columns, about.vectors)
         named = zip(about.vectors, map(frozen, vectors), strict=True)
         return cls(items, frame, columns, dict(named), frozen(known))

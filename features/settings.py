@@ -40,13 +40,13 @@ class Settings(BaseModel):
 
 
 def check_at_most(made: object, **bounds: float) -> None:
-    """Raise SettingsError where an attribute of `made` is above its bound, or no number at all.
+    """Raise SettingsError where an attribute of `made` is above its bound.
 
     Without a bound a slip of the keyboard asks for more memory than there is. None says nothing.
     """
     for name, most in bounds.items():
         value = getattr(made, name)
-        if value is not None and not value <= most:
+        if value is not None and value > most:
             raise SettingsError(f"{name} must be at most {most:,}; got {value}")
 
 

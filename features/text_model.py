@@ -275,6 +275,10 @@ def load_network(folder: Path) -> Any:
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
+_PANIC = "PanicException"
+"""What Rust raises where it breaks off: each library has a class of its own, none an Exception."""
+
+
 @contextmanager
 def _readable(folder: Path, what: str) -> Iterator[None]:
     """Turn whatever the reading of a foreign model raises into a DataError."""
@@ -282,18 +286,13 @@ def _readable(folder: Path, what: str) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except (Exception, *_panics()) as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         first = str(error).strip().partition("\n")[0]
         raise DataError(
             f"the {what} in {folder} cannot be loaded: {type(error).__name__}: {first:.200}"
         ) from None
-
-
-def _panics() -> tuple[type[BaseException], ...]:
-    """What the tokenizers' Rust raises where it breaks off: no subclass of Exception."""
-    from polars.exceptions import PanicException
-
-    return (PanicException,)
 
 
 @contextmanager
@@ -303,7 +302,7 @@ def _quiet() -> Iterator[None]:
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
     try:
         yield
     finally:

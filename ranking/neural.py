@@ -23,8 +23,8 @@ Compression = Literal["none", "int8", "int8-dynamic", "pruned", "distilled", "on
 _MOST_UNITS = 8_192
 _MOST: Mapping[str, float] = {
     "members": 32, "cross_layers": 16, "cross_rank": _MOST_UNITS, "epochs": 10_000,
-    "batch": 1_000_000, "learning_rate": 10, "weight_decay": 1_000, "patience": 10_000,
-    "event_loss": 1_000, "most_gradient": 1e9, "processes": 256, "most_loss": 1,
+    "batch": 1_000_000, "learning_rate": 1e30, "weight_decay": 1_000, "patience": 10_000,
+    "event_loss": 1e300, "most_gradient": 1e30, "processes": 256, "most_loss": 1,
 }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ class NeuralRanker:
                     f"{name} must be at least 0, below 1; got {getattr(self, name)}"
                 )
         self._check_cross_layers()
-        if self.event_loss < 0:
+        if not self.event_loss >= 0:
             raise SettingsError(f"event_loss must not be negative; got {self.event_loss}")
         self._check_event_weights()
         if self.event_weights and self.compression != "none":
@@ -108,7 +108,7 @@ class NeuralRanker:
             )
         if not self.most_loss >= 0:
             raise SettingsError(f"most_loss must be 0 or more; got {self.most_loss}")
-        if self.weight_decay < 0:
+        if not self.weight_decay >= 0:
             raise SettingsError(f"weight_decay must not be negative; got {self.weight_decay}")
         if len(self.hidden) > 16 or any(not 1 <= units <= _MOST_UNITS for units in self.hidden):
             raise SettingsError(

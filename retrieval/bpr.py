@@ -38,7 +38,9 @@ class Bpr:
     _space: FactorSpace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_at_most(self, factors=4_096, learning_rate=10, regularization=1e3, iterations=10_000)
+        check_at_most(
+            self, factors=4_096, learning_rate=1e30, regularization=1e3, iterations=10_000
+        )
         for name in ("factors", "learning_rate", "regularization", "iterations"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} must be above 0; got {getattr(self, name)}")

@@ -45,7 +45,7 @@ class LightFm:
         check_at_most(
             self,
             factors=4_096,
-            learning_rate=10,
+            learning_rate=1e30,
             regularization=1e3,
             epochs=10_000,
             most_tries=1_000,

@@ -259,3 +259,11 @@ def test_a_table_is_as_long_as_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1" + bytes(range(200)) + b"PAR1")
     with pytest.raises(ArtifactError, match=r"a\.parquet cannot be read"):
         parquet.read(path)
+
+
+def test_a_large_table_of_equal_values_is_read_where_its_length_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "columns.parquet"
+    pl.DataFrame({"stock": pl.repeat(1, 3_000_000, eager=True)}).write_parquet(path)
+    assert len(parquet.read(path, 3_000_000, is_distinct=False)) == 3_000_000
+    with pytest.raises(ArtifactError, match="tells of 3,000,000 rows"):
+        parquet.read(path, 3_000_000)

@@ -143,7 +143,10 @@ def test_fifty_settings_fit_a_small_shop_or_say_why_not(
     [
         ({"sources": {"als": {"factors": 10**9}}}, "factors must be at most 4,096; got 1000000000"),
         ({"sources": {"sequence": {"layers": 10**6}}}, "layers must be at most 32; got 1000000"),
-        ({"sources": {"near": {"regularization": float("nan")}}}, "regularization must be at most"),
+        (
+            {"sources": {"near": {"regularization": float("nan")}}},
+            "must be above 0; got nan",
+        ),
         ({"sources": {"popular": {"depth": 10**9}}}, "depth' must be between 0 and 100,000"),
         ({"ranker": {"hidden": [10**9]}}, "hidden must name at most 16 layers of 1 to 8,192 units"),
         ({"ranker": {"members": 10**6}}, "members must be at most 32; got 1000000"),
