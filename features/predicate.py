@@ -11,8 +11,9 @@ from recsys.features.arrays import Mask
 from recsys.features.errors import DataError
 from recsys.features.sql_functions import FUNCTIONS, OPERATORS
 from recsys.features.sql_parser import MAX_KEPT, parse_condition
-from recsys.features.sql_steps import Condition, Step
+from recsys.features.sql_steps import MAX_DEPTH, Condition, Step
 from recsys.features.sql_terms import FLAG, Term, column_term, constant_term
+from recsys.features.sql_texts import MAX_PATTERNS, pattern_cost
 from recsys.features.sql_types import among, cast
 
 Predicate = pl.Expr | str
@@ -22,6 +23,7 @@ MAX_SIZE = 20_000
 """Nodes of the expression that a condition becomes."""
 MAX_JOINED = 64
 """Texts that a condition may join: each row's text grows by all of them."""
+_PATTERNS = ("LIKE", "ILIKE", "REGEXP", "IREGEXP", "REGEXP_LIKE")
 _JOINING = ("||", "CONCAT", "CONCAT_WS")
 _AT_ONCE = 65_536  # rows that a condition in SQL is asked of at once, so that memory is bounded
 _SHOWN = 200  # characters of a condition that a message shows
@@ -57,15 +59,21 @@ def expression_of(condition: Condition, schema: Mapping[str, pl.DataType]) -> pl
     where the whole is not a yes or no.
     """
     terms: list[Term] = []
-    joined = 0
+    joined = cost = 0
     for step in condition.steps:
         joined += step.takes - 1 if step.name in _JOINING else 0
         if joined > MAX_JOINED:
             raise DataError(f"it joins more than {MAX_JOINED} texts")
         taken = [terms.pop() for _ in range(step.takes)][::-1]
+        if step.name in _PATTERNS and len(taken) > 1:
+            cost += pattern_cost(step.name, taken[1].constant)
+            if cost > MAX_PATTERNS:
+                raise DataError(f"its patterns cost more than {MAX_PATTERNS:,} steps together")
         terms.append(_term(step, taken, schema))
         if terms[-1].size > MAX_SIZE:
             raise DataError(f"it grows to more than {MAX_SIZE:,} operations")
+        if terms[-1].depth > MAX_DEPTH:
+            raise DataError(f"it is a chain of more than {MAX_DEPTH} operations")
     answer = terms.pop()
     if answer.kind != FLAG:
         raise DataError(f"it must be true or false; it is {answer.kind}")
@@ -93,9 +101,9 @@ def _read(text: str, schema: pl.Schema) -> pl.Expr:
         raise DataError(f"the condition {shown(text)} cannot be read as SQL: {error}") from None
     _check_columns(condition.columns, schema)
     types = tuple((name, schema[name]) for name in condition.columns)
-    make = _kept if len(text) <= MAX_KEPT and not condition.asks_the_time else _made
+    keeps = len(text) <= MAX_KEPT and not condition.asks_the_time
     try:
-        return make(text, types)
+        return _kept(text, types) if keeps else expression_of(condition, dict(types))
     except BROKEN as error:
         raise DataError(f"the condition {shown(text)} fails: {first_line(error)}") from None
 

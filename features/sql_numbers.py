@@ -23,17 +23,28 @@ Operation = Callable[[pl.Expr, pl.Expr], pl.Expr]
 
 
 def arithmetic(name: str, make: Operation, left: Term, right: Term) -> Term:
-    """Whole numbers are counted in 128 bits, which those of 64 bits cannot overflow."""
+    """Whole numbers are counted in 128 bits; what might overflow those, as a fraction."""
     terms = [_counted(name, each) for each in (left, right)]
     whole = name != "/" and all(term.whole for term in terms)
-    if whole:
+    most = _most(name, *terms)
+    if whole and most < _WIDEST:
         wide = [term.expression.cast(pl.Int128) for term in terms]
-        return result(name, make(*wide), NUMBER, *terms, whole=True)
+        return replace(result(name, make(*wide), NUMBER, *terms, whole=True), most=most)
     narrow = any(term.narrow for term in terms) and all(
         term.narrow or term.is_constant for term in terms
     )
     given = [term.expression.cast(pl.Float64) if term.whole else term.expression for term in terms]
     return replace(result(name, make(*given), NUMBER, *terms), narrow=narrow)
+
+
+_WIDEST = 2.0**126
+
+
+def _most(name: str, left: Term, right: Term) -> float:
+    """How far from 0 a result may be."""
+    if name == "*":
+        return left.most * right.most
+    return left.most + right.most if name in ("+", "-") else max(left.most, right.most)
 
 
 def _counted(name: str, term: Term) -> Term:

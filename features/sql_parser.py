@@ -23,6 +23,8 @@ from recsys.features.sql_types import TYPES
 
 MAX_NESTED = 100
 """Parentheses, functions, CASE, NOT and signs that may stand in each other."""
+MAX_ARRAY = 1_000
+"""Constants of an ARRAY, each of which is compared with each row."""
 MAX_KEPT = 4_000
 """Characters of a condition that is kept when it has been read."""
 
@@ -303,6 +305,8 @@ class _Parser(TokenReader):
             if value is None:
                 raise self.unexpected("a constant of the array")
             values.append(value[0])
+            if len(values) > MAX_ARRAY:
+                raise DataError(f"an ARRAY has at most {MAX_ARRAY:,} constants; IN takes more")
             if self.next.upper != "]":
                 self.needs(",")
         self.emit("constant", value=tuple(values))

@@ -43,7 +43,8 @@ class Steps:
 
     def emit(self, name: str, takes: int = 0, value: Any = None) -> None:
         """Add a step, unless there are too many or it stands on too many others."""
-        depth = 1 + max(self._depths[len(self._depths) - takes :], default=0) if takes else 1
+        below = max(self._depths[len(self._depths) - takes :], default=0) if takes else 0
+        depth = below + (takes - 1 if name == "CASE" else 1)  # each WHEN stands in the one before
         if takes:
             del self._depths[len(self._depths) - takes :]
         self._depths.append(depth)

@@ -31,6 +31,8 @@ class Term:
     narrow: bool = False  # a float of 32 bits: constants are compared with it in 32 bits
     inner: str = NOTHING  # of a list what it holds
     size: int = 1  # nodes of the expression
+    depth: int = 1  # of them in one another; what polars makes several of counts as several
+    most: float = 2.0**64  # of a whole number: none of its values is further from 0
     made: bool = False  # by an operator or a function: a number may be NaN
 
     @property
@@ -43,11 +45,20 @@ class Term:
 
 
 def result(
-    name: str, expression: pl.Expr, kind: str, *of: Term, whole: bool = False, times: int = 1
+    name: str,
+    expression: pl.Expr,
+    kind: str,
+    *of: Term,
+    whole: bool = False,
+    times: int = 1,
+    deeper: int = 1,
 ) -> Term:
     """What an operator or a function makes of terms, each of which stands in it `times` times."""
     size = 1 + times * sum(term.size for term in of)
-    return Term(expression, kind, f"the result of {name}", whole=whole, size=size, made=True)
+    depth = deeper + max((term.depth for term in of), default=0)
+    most = max((term.most for term in of), default=2.0**64)
+    made = Term(expression, kind, f"the result of {name}", whole=whole, size=size, depth=depth)
+    return replace(made, most=most, made=True)
 
 
 def known(term: Term) -> Term:
@@ -70,7 +81,9 @@ def column_term(name: str, dtype: pl.DataType) -> Term:
     column, said = pl.col(name), f"column {name!r} ({dtype})"
     if dtype.is_integer():
         wide = dtype in (pl.UInt64, pl.Int128, pl.UInt128)
-        return Term(column.cast(pl.Int128 if wide else pl.Int64), NUMBER, said, whole=True)
+        most = 2.0**127 if dtype in (pl.Int128, pl.UInt128) else 2.0**64
+        typed = column.cast(pl.Int128 if wide else pl.Int64)
+        return Term(typed, NUMBER, said, whole=True, most=most)
     if dtype.is_float():
         return Term(column.fill_nan(None), NUMBER, said, narrow=dtype == pl.Float32)
     if dtype.is_decimal():
@@ -113,7 +126,8 @@ def constant_term(value: Any) -> Term:
     if isinstance(value, Interval):
         return Term(pl.lit(value.rest), SPAN, "the interval", value)
     if isinstance(value, tuple):
-        kinds = {constant_term(each).kind for each in value} - {NOTHING}
+        kinds = {constant_term(each).kind for each in {type(one): one for one in value}.values()}
+        kinds -= {NOTHING}
         if len(kinds) > 1:
             raise DataError(f"a list must be of one kind; got {' and '.join(sorted(kinds))}")
         inner = next(iter(kinds), NOTHING)
@@ -122,7 +136,7 @@ def constant_term(value: Any) -> Term:
     if isinstance(value, int) and not isinstance(value, bool):
         fits = -(2**63) <= value < 2**63
         made = pl.lit(value) if fits else pl.lit(value, pl.Int128)
-        return Term(made, NUMBER, said, value, whole=True)
+        return Term(made, NUMBER, said, value, whole=True, most=float(abs(value)))
     for types, name in _CONSTANTS:
         if isinstance(value, types):
             return Term(pl.lit(value), name, said, value)
@@ -216,9 +230,13 @@ def moment(term: Term, strict: bool = True) -> Term:
             return constant_term(None)
     if term.kind == TEXT:
         expression = _read_moments(term.expression, strict)
-        return replace(term, expression=expression, kind=MOMENT, size=term.size + 5)
+        size, depth = term.size + _READING, term.depth + 2 * _READING
+        return replace(term, expression=expression, kind=MOMENT, size=size, depth=depth)
     wanted("a date", term, DATE)
     return replace(term, expression=term.expression.cast(pl.Datetime("us")), kind=MOMENT)
+
+
+_READING = 7  # operations that read a text as a moment
 
 
 def _read_moments(text: pl.Expr, strict: bool) -> pl.Expr:
@@ -226,7 +244,7 @@ def _read_moments(text: pl.Expr, strict: bool) -> pl.Expr:
     zoneless = spaced.str.replace(r"(?i)\s*(?:Z|UTC|[+-]00:?00)$", "")
     timed = zoneless.str.replace(r"^(\d{4}-\d\d-\d\d)$", "$1 00:00:00")
     full = timed.str.replace(r"^(\S+ \d\d:\d\d)$", "$1:00")
-    given = pl.when(full != "").then(full)  # an empty text is a missing date
+    given = full.str.extract(r"^([\s\S]+)$")  # an empty text is a missing date
     return given.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=strict)
 
 

@@ -27,6 +27,14 @@ from recsys.features.sql_terms import (
 
 MAX_PATTERN = 5_000
 """Characters of a pattern of LIKE and of a regular expression."""
+MAX_PATTERNS = 20_000
+"""What the patterns of one condition may cost together, as `pattern_cost` counts it."""
+_ANY = 10  # what it costs to match any letter, digit or other kind of character
+_PIECES = re.compile(
+    r"(?P<open>\()|(?P<close>\))|\{(?P<times>[\d\s,]*)\}|(?P<any>\\[pP]\{[^}]*\}|\\[pPwWdDsS]"
+    r"|\[(?:[^\]\\]|\\.)*\]|\.)|(?P<one>\\.|.)",
+    re.DOTALL,
+)
 _FAR = 2**31 - 1  # no text is longer
 
 
@@ -120,6 +128,32 @@ def matches(text: Term, pattern: Term, flags: str = "") -> Term:
     written = fixed(rule, pattern, str, lambda each: len(each) <= MAX_PATTERN)
     made = text.expression.str.contains(f"(?{flags}){written}" if flags else written)
     return result("a regular expression", made, FLAG, text)
+
+
+def pattern_cost(name: str, pattern: object) -> int:
+    """About how many states a pattern is compiled to: what is repeated 50 times costs 50 times."""
+    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
+        return 0  # which is refused elsewhere
+    if name.endswith("LIKE") and name != "REGEXP_LIKE":
+        return len(pattern)
+    costs, last = [0], 0  # of the groups that are open, and of the piece that may be repeated
+    for piece in _PIECES.finditer(pattern):
+        if piece["open"]:
+            costs.append(0)
+            last = 0
+        elif piece["times"] is not None:
+            most = max(
+                (min(int(each), 10**6) for each in re.findall(r"\d+", piece["times"])), default=1
+            )
+            costs[-1] += last * (max(most, 1) - 1)
+            last *= max(most, 1)
+        else:
+            if piece["close"]:
+                last = costs.pop() if len(costs) > 1 else 0
+            else:
+                last = _ANY if piece["any"] else 1
+            costs[-1] += last
+    return sum(costs)
 
 
 def like(ignore_case: bool, text: Term, pattern: Term, escape: Term | None = None) -> Term:

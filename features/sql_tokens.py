@@ -25,7 +25,7 @@ class Token(NamedTuple):
 _TABLES = frozenset({"SELECT", "EXISTS", "VALUES", "WITH", "UNION", "FROM", "JOIN", "EXCEPT"})
 _PATTERN = re.compile(
     r"""
-      (?P<space>(?:\s+|--[^\n]*|/\*.*?\*/)+)
+      (?P<space>(?:\s+|--[^\n]*)+)
     | (?P<number>(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
     | (?P<word>[^\W\d]\w*)
     | '(?P<text>(?:[^']|'')*)'
@@ -44,6 +44,9 @@ def tokens_of(text: str) -> list[Token]:
         raise DataError(f"it has {len(text):,} characters, and at most {MAX_LENGTH:,} are read")
     tokens, place = [], 0
     while place < len(text):
+        if text.startswith("/*", place):
+            place = _behind_comment(text, place)
+            continue
         found = _PATTERN.match(text, place)
         if found is None:
             raise DataError(_unreadable(text, place))
@@ -58,11 +61,16 @@ def tokens_of(text: str) -> list[Token]:
     return tokens
 
 
+def _behind_comment(text: str, place: int) -> int:
+    end = text.find("*/", place + 2)
+    if end < 0:
+        raise DataError(f"the comment at character {place + 1} is never closed")
+    return end + 2
+
+
 def _unreadable(text: str, place: int) -> str:
     if text[place] in "'\"`":
         return f"the {text[place]} at character {place + 1} is never closed"
-    if text.startswith("/*", place):
-        return f"the comment at character {place + 1} is never closed"
     return f"{text[place]!r} at character {place + 1} is no sign of a condition"
 
 

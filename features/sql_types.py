@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from recsys.features.errors import DataError
+from recsys.features.sql_constants import temporal_of
 from recsys.features.sql_terms import (
     DATE,
     FLAG,
@@ -105,7 +106,7 @@ def among(term: Term, values: tuple[Any, ...]) -> Term:
     found = value.is_in(listed.implode())
     if len(given) < len(values):
         found = found | pl.lit(None, pl.Boolean)
-    return result("IN", found, FLAG, same)
+    return result("IN", found, FLAG, same, deeper=3)
 
 
 def _comparable(term: Term, values: list[Any]) -> tuple[pl.Expr, pl.Series]:
@@ -120,7 +121,8 @@ def _comparable(term: Term, values: list[Any]) -> tuple[pl.Expr, pl.Series]:
         return term.expression, pl.Series([str(each).lower() == "true" for each in values])
     if term.kind == TEXT:
         return term.expression, pl.Series(values, dtype=pl.String)
-    times = [alike(constant_term(each), term)[0].constant for each in values]
     if term.kind == TIME:
-        return term.expression, pl.Series(times, dtype=pl.Time)
-    return term.expression, pl.Series(times, dtype=pl.Datetime("us"))
+        clocks = [temporal_of("TIME", each) for each in values]
+        return term.expression, pl.Series(clocks, dtype=pl.Time)
+    moments = [temporal_of("TIMESTAMP", each) for each in values]
+    return term.expression, pl.Series(moments, dtype=pl.Datetime("us"))

@@ -122,7 +122,8 @@ def ready_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number, which is this one
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            with suppress(OSError):  # its file was exchanged for a pipe, which has no place
+                stream.reconfigure(errors="replace")
 
 
 def silence(stream: IO[str] | None) -> None:
