@@ -62,6 +62,7 @@ def check_folder_place(path: Path | str, flag: str = "") -> None:
     """Raise OutputError where no folder can be made, or put in place of one, at `path`."""
     with _tried(path, f"{flag} ".lstrip(), "no folder can be written there"):
         place = Path(os.path.realpath(path))
+        str(place).encode()  # what writes tables takes names in UTF-8 alone
         status = os.stat(place) if os.path.lexists(place) else None
         if status is not None and not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, f"it is {kind_of(status)}")

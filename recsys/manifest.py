@@ -49,7 +49,7 @@ def read_folder(folder: Path, kind: str, read: Callable[[Path, Mapping[str, Any]
     while they are read; where it is replaced while they are opened, they are opened again. Raises
     ArtifactError as `check_folder` does, and where a file is written to while it is read.
     """
-    folder = Path(folder)
+    folder = _nameable(folder)
     for _ in range(_TRIES):
         before = _identity(folder)
         try:
@@ -177,6 +177,18 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 def _set_aside(folder: Path) -> bool:
     """Is another process about to put a folder there, having moved the old one aside?"""
     return any(folder.parent.glob(f".{folder.name}-old-*"))
+
+
+def _nameable(folder: Path) -> Path:
+    """The path, if the system and those who read tables can be asked for it."""
+    try:
+        text = str(folder).encode().decode()
+        if "\0" in text:
+            raise ValueError("it holds a NUL")
+        Path(folder).resolve()
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise ArtifactError(f"{str(folder)!a:.200} cannot be read: {error}") from None
+    return Path(folder)
 
 
 def _absent(folder: Path) -> str:

@@ -43,5 +43,6 @@ def write_table(folder: Path, text: bytes) -> None:
     import polars as pl
 
     some = min(folder.glob("*.parquet"))
-    empty = pl.DataFrame(schema=pl.read_parquet_schema(some))
+    with some.open("rb") as file:  # of a path polars takes brackets and stars for a pattern
+        empty = pl.DataFrame(schema=pl.read_parquet_schema(file))
     empty.write_parquet(folder / TABLE, metadata={_KEY: text.decode()})

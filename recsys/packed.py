@@ -2,10 +2,10 @@
 
 import io
 from typing import TYPE_CHECKING
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from recsys.features.drafts import temporary_folder
-from recsys.features.errors import ForkError
+from recsys.features.errors import ArtifactError, ForkError
 from recsys.features.forks import check_process
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ def unpacked(kind: "type[Engine]", content: bytes) -> "Engine":
         check_process()
     except ForkError:
         return kind()
-    with temporary_folder() as folder, ZipFile(io.BytesIO(content)) as archive:
-        archive.extractall(folder)
+    with temporary_folder() as folder:
+        try:
+            with ZipFile(io.BytesIO(content)) as archive:
+                archive.extractall(folder)
+        except (BadZipFile, NotImplementedError, ValueError, TypeError) as error:
+            raise ArtifactError(f"the copy of an engine is damaged: {error}") from None
         return kind.load(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from recsys.engine import Engine
+from recsys.features.errors import ArtifactError
 from recsys.settings import EngineSettings
 
 
@@ -51,3 +52,10 @@ def test_a_copy_answers_as_the_engine_does(
 def test_an_engine_that_has_learnt_nothing_is_copied_by_its_settings() -> None:
     engine = Engine(EngineSettings.parse({"seed": 7}))
     assert pickle.loads(pickle.dumps(engine)).settings == engine.settings
+
+
+def test_a_copy_that_was_damaged_is_an_error_of_ours(engine: Engine) -> None:
+    whole = pickle.dumps(engine)
+    at = len(whole) // 2
+    with pytest.raises(ArtifactError, match="damaged"):
+        pickle.loads(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])

@@ -311,3 +311,27 @@ def test_an_export_of_the_format_before_is_replaced(engine: Engine) -> None:
     export(engine, "lists", k=2)
     assert not Path("lists/manifest.json").exists()
     assert check_folder(Path("lists"), KIND)["k"] == 2
+
+
+def test_a_folder_may_have_any_name_that_is_text(engine: Engine) -> None:
+    for name in ("with [1]*?", "two\nlines \x1b[31m", "date=2024-01-01", "ä" * 100):
+        engine.save(name)
+        assert Engine.load(name).digest() == engine.digest()
+        for _ in range(2):  # the second takes the place of the first
+            export(engine, f"lists {name}"[:60], k=2)
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"x\xff"), "\ud800", "a\0b", "x" * 5_000])
+def test_a_name_that_is_no_text_is_refused(engine: Engine, name: str) -> None:
+    with pytest.raises(OutputError):
+        engine.save(name)
+    with pytest.raises(OutputError):
+        export(engine, name, k=2)
+    with pytest.raises(ArtifactError):
+        Engine.load(name)
+
+
+def test_links_in_a_circle_are_no_engine() -> None:
+    Path("circle").symlink_to("circle")
+    with pytest.raises(ArtifactError, match="circle"):
+        Engine.load("circle")
