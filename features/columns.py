@@ -70,7 +70,7 @@ class EventType(Settings):
     to it counts as interest."""
     hides: Literal["item", "product"] = "item"
     """What is not offered again after it: the item, or all variants of its product, which the
-    catalogue's `variant` tells."""
+    catalogue's `variant` tells. Where any event hides products, so does a dislike by rating."""
 
     @model_validator(mode="after")
     def _what_hides_is_not_offered_again(self) -> Self:

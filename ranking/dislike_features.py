@@ -13,12 +13,12 @@ from recsys.features.interactions import Interactions
 from recsys.ranking.feature_group import Group, group
 from recsys.ranking.recent import DECAY, PROFILE, Recent
 
-_PRIOR = 20.0  # answers, with dislikes of the usual share, that an item is thought to begin with
+_PRIOR = 20.0  # customers, with the usual share of dislikes, that an item is thought to begin with
 
 
 @dataclass(frozen=True)
 class Refused:
-    """How often each item was said no to."""
+    """By how many customers each item was said no to, each of whom counts once."""
 
     table: Floats  # (items + 1, 2) logarithms: users, and their share over the usual; the last is 0
 
@@ -27,7 +27,7 @@ class Refused:
         """None where the log has no dislikes."""
         if log.dislikes is None:
             return None
-        no, yes = log.dislikes.counts(len(log.items)), log.item_counts
+        no, yes = log.dislikes.counts(len(log.items)), log.item_users
         usual = (no.sum() + 1) / (no.sum() + yes.sum() + 2)
         share = (no + _PRIOR * usual) / (no + yes + _PRIOR)
         table = np.zeros((len(no) + 1, 2), np.float32)

@@ -399,7 +399,10 @@ class Engine:
         """A fit that is ready to run, the final list's rules, and what the data decided of it."""
         settings, chosen = adapted(self.settings, log, catalog)
         rules = Rules.of(settings.final.rules, catalog, log)
-        policy = Policy.of(catalog.offered(), log.events, settings.events, catalog.variants())
+        rated = settings.interactions.rating is not None
+        policy = Policy.of(
+            catalog.offered(), log.events, settings.events, catalog.variants(), rated
+        )
         catalog, said = with_text_vectors(catalog, log, settings, policy.hides, progress)
         fitting = Fitting(settings, catalog, rules.narrowed(policy), progress)
         return fitting, rules, chosen + said

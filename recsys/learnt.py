@@ -184,4 +184,5 @@ def _ranker(folder: Path, settings: EngineSettings, knowledge: Knowledge) -> Neu
 
 
 def _policy(catalog: Catalog, log: Interactions, settings: EngineSettings) -> Policy:
-    return Policy.of(catalog.offered(), log.events, settings.events, catalog.variants())
+    rated = settings.interactions.rating is not None
+    return Policy.of(catalog.offered(), log.events, settings.events, catalog.variants(), rated)

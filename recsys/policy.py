@@ -28,13 +28,15 @@ class Policy:
         names: tuple[str, ...],
         events: Mapping[str, EventType],
         products: Rows | None = None,
+        rated: bool = False,
     ) -> "Policy":
-        """`products` (items,) are those that items are variants of, PAD for an item of none.
+        """`products` (items,) are those that items are variants of, PAD for an item of none. Of a
+        log that is `rated`, a dislike may be a low rating, whatever the event was.
 
         Raises SettingsError where an event hides products and there are none.
         """
         hides = [not events.get(name, UNNAMED).offer_again for name in names]
-        return cls(mask, np.array(hides, bool), Whole.of(names, events, products))
+        return cls(mask, np.array(hides, bool), Whole.of(names, events, products, rated))
 
     def without(self, items: Rows) -> "Policy":
         """The same with more items (n,) that nobody is offered."""
@@ -70,16 +72,24 @@ class Whole:
     """Events that hide all variants of a product, and which items these are."""
 
     by: Mask  # (events,) True where an event hides the product
-    by_dislike: bool  # does a dislike?
+    by_dislike: bool  # does a dislike? One by rating does where any event does
     products: Rows  # (items,) PAD for an item of none
     offsets: Offsets  # (products + 1,)
     items: Rows  # those of each product
 
     @classmethod
     def of(
-        cls, names: tuple[str, ...], events: Mapping[str, EventType], products: Rows | None
+        cls,
+        names: tuple[str, ...],
+        events: Mapping[str, EventType],
+        products: Rows | None,
+        rated: bool = False,
     ) -> "Whole | None":
-        """None where every event hides its item alone."""
+        """None where every event hides its item alone.
+
+        A purchase that hides the product must not hide less for a bad rating; as a dislike is kept
+        without its event, each hides the product then.
+        """
         hiding = [name for name, event in events.items() if event.hides == "product"]
         if not hiding:
             return None
@@ -92,7 +102,7 @@ class Whole:
         order = order[products[order] != PAD].astype(np.int32)
         lengths = np.bincount(products[order], minlength=int(products.max(initial=PAD)) + 1)
         by = np.array([name in hiding for name in names], bool)
-        no = any(events[name].dislike for name in hiding)
+        no = rated or any(events[name].dislike for name in hiding)
         return cls(by, no, products, ragged.offsets_of(lengths), order)
 
     def hidden(self, histories: Histories) -> tuple[Array, Rows]:

@@ -24,6 +24,7 @@ from recsys.retrieval.factorization import Factors, Objective, factorize
 from recsys.retrieval.index import VectorIndex
 from recsys.retrieval.index_settings import IndexSettings
 from recsys.retrieval.least_squares import Ridge, explained, solved
+from recsys.retrieval.opposites import refused_of, turned, with_opposites
 
 _MOST_HALVINGS = 30.0  # an event keeps a weight above 0 however old it is
 
@@ -56,6 +57,10 @@ class Als:
     `frequency_exponent`: 1 is by frequency, 0 the same for all. With a `half_life` (days; the log
     needs a clock) an event weighs half as much for every so many days before the question.
 
+    Where the log has dislikes, a pair of a user and an item that they said no to has the preference
+    0 as unobserved pairs have, with a confidence that is `dislike_weight` higher, in units of an
+    event of weight 1, however long ago: at 0 it is a pair like any other. Ridges are by events.
+
     A history is folded in by solving the same least squares for it exactly, so a new user or a
     session needs no refit; `with_items` does the same for new items.
     """
@@ -66,6 +71,7 @@ class Als:
     factors: int = 64
     regularization: float = 0.1
     unobserved: float = 100.0
+    dislike_weight: float = 2.0
     frequency_exponent: float = 1.0
     half_life: float | None = None
     iterations: int = 8
@@ -85,6 +91,7 @@ class Als:
             unobserved=1e9,
             iterations=1_000,
             half_life=1e6,
+            dislike_weight=1e9,
         )
         for name in ("factors", "regularization", "unobserved", "iterations"):
             if not 0 < getattr(self, name) < np.inf:
@@ -95,6 +102,8 @@ class Als:
             )
         if self.half_life is not None and not 0 < self.half_life < np.inf:
             raise SettingsError(f"half_life must be above 0 days; got {self.half_life}")
+        if not self.dislike_weight >= 0:
+            raise SettingsError(f"dislike_weight must be 0 or more; got {self.dislike_weight}")
         check(self.device)
 
     def fit(self, interactions: Interactions, catalog: Catalog) -> Self:
@@ -103,11 +112,14 @@ class Als:
                 f"half_life needs a log with times; this one has the clock {interactions.clock!r}"
             )
         everyone = np.arange(len(interactions.users), dtype=np.int32)
-        matrix = self._weights(Histories.of(interactions, everyone), len(interactions.items))
+        histories = Histories.of(interactions, everyone)
+        matrix = self._weights(histories, len(interactions.items))
         objective = Objective.of(
             matrix, self.unobserved, self.regularization, self.frequency_exponent
         )
         begun = Factors.drawn(matrix, self.factors, self.seed)
+        known: Mask = np.asarray(begun.items.any(axis=1))
+        matrix = self._with_dislikes(matrix, histories, known)
         found = factorize(matrix, objective, begun, self.iterations, self.device)
         found, spectrum = found.along_items()
         exact = found.users.astype(np.float64)
@@ -136,11 +148,13 @@ class Als:
         learnt = self._learnt
         known = self._known[histories.items]
         kept = self._faded(_kept(histories, known))
+        n = len(learnt.items)
+        refused = refused_of(self._with_dislikes(kept.matrix(n), histories, self._known), n)
         shares = np.zeros((len(known), items.shape[1]), np.float32)
         shares[known] = explained(
             kept.offsets, learnt.items[kept.items], kept.weights,
             of_their_item(kept, kept.weights), learnt.items, items, learnt.spectrum,
-            learnt.objective.unobserved, learnt.objective.users,
+            learnt.objective.unobserved, learnt.objective.users, refused,
         )  # fmt: skip
         return shares
 
@@ -150,6 +164,7 @@ class Als:
         if not self._known[histories.items].all():
             histories = _kept(histories, self._known[histories.items])
         matrix = self._weights(histories, len(learnt.items))
+        matrix = self._with_dislikes(matrix, histories, self._known)
         return solved(
             matrix, learnt.items, learnt.spectrum, learnt.objective.unobserved,
             learnt.objective.users,
@@ -162,15 +177,17 @@ class Als:
         is solved for them as the fit does; zeros for an item that only strangers had.
         """
         learnt = self._learnt
-        people = np.unique(log.user_rows[np.isin(log.item_rows, rows)])
-        histories = Histories.of(log, people)
+        histories = Histories.of(log, self._who_said(log, rows))
         users = self.users_of(_kept(histories, histories.items < len(learnt.items)))
         known = users.any(axis=1)
-        wanted = self._weights(histories, len(log.items))[known].T.tocsr()[rows]
+        matrix = self._weights(histories, len(log.items))
+        had = np.bincount(matrix[known].indices, minlength=len(log.items)) > 0
+        matrix = self._with_dislikes(matrix, histories, had)[known]
+        wanted = turned(matrix, len(log.items))[rows]
         spectrum, axes = np.linalg.eigh(learnt.user_gram)
-        turned = (users[known] @ axes).astype(np.float32)
+        along = (users[known] @ axes).astype(np.float32)
         items = solved(
-            wanted, turned, np.maximum(spectrum, 0), learnt.objective.unobserved,
+            wanted, along, np.maximum(spectrum, 0), learnt.objective.unobserved,
             learnt.objective.items,
         )  # fmt: skip
         return np.asarray(items @ axes.T, np.float32)
@@ -220,6 +237,20 @@ class Als:
     def _weights(self, histories: Histories, n_items: int) -> sp.csr_matrix:
         """(b, n_items) the weight of each item in each history, faded by its age."""
         return self._faded(histories).matrix(n_items)
+
+    def _with_dislikes(
+        self, matrix: sp.csr_matrix, histories: Histories, known: Mask
+    ) -> sp.csr_matrix:
+        """Weights (b, n) with what the same histories (b) disliked of the `known` (n,) items."""
+        return with_opposites(matrix, histories.dislikes, self.dislike_weight, known)
+
+    def _who_said(self, log: Interactions, rows: Rows) -> Rows:
+        """The users, ascending, who had any of these items, or disliked it where that counts."""
+        people = log.user_rows[np.isin(log.item_rows, rows)]
+        if self.dislike_weight and log.dislikes is not None:
+            no = log.dislikes.owners[np.isin(log.dislikes.items, rows)]
+            people = np.concatenate([people, no]).astype(people.dtype)
+        return np.unique(people)
 
     def _faded(self, histories: Histories) -> Histories:
         """The same with weights that halve as events grow older, where a half-life is set."""

@@ -11,6 +11,7 @@ from recsys.features.errors import TrainingError
 from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
 from recsys.retrieval.least_squares import Ridge
+from recsys.retrieval.opposites import facing, turned, wanted
 
 STEPS = 3
 """Conjugate-gradient steps of each row in each half of an iteration."""
@@ -22,8 +23,9 @@ _NOTHING = 1e-30  # a residual below it is 0, and float32 could not divide by it
 class Objective:
     """What a factorization makes least, over all pairs of users and items.
 
-    sum over observed pairs of (a + w) (1 - x.y)^2, over all others of a (x.y)^2, plus the ridges of
-    users and items. With exponents of 0 it is that of Hu, Koren & Volinsky 2008 divided by alpha.
+    sum over observed pairs of (a + w) (1 - x.y)^2, over all others of a (x.y)^2, and d (x.y)^2 more
+    where a user said no, plus the ridges of users and items. With exponents of 0 it is that of Hu,
+    Koren & Volinsky 2008 divided by alpha.
     """
 
     unobserved: float  # a
@@ -106,8 +108,9 @@ def factorize(
 ) -> Factors:
     """Factors that make the objective of the weights (users, items) small, from given ones.
 
-    An iteration betters first all users, then all items. Raises TrainingError where the result is
-    not finite, SettingsError where the device is not there.
+    The weights may have the items' opposites behind the items (see `opposites`). An iteration
+    betters first all users, then all items. Raises TrainingError where the result is not finite,
+    SettingsError where the device is not there.
     """
     where = pick(device)
     if where != "cpu":
@@ -115,10 +118,10 @@ def factorize(
 
         factors = factorize_there(matrix, objective, factors, iterations, where)
     else:
-        turned = matrix.T.tocsr()
+        by_item = turned(matrix, len(factors.items))
         for _ in range(iterations):
             factors = bettered(matrix, objective, factors)
-            factors = bettered(turned, objective.turned(), factors.turned()).turned()
+            factors = bettered(by_item, objective.turned(), factors.turned()).turned()
     if not (np.isfinite(factors.users).all() and np.isfinite(factors.items).all()):
         raise TrainingError("the factors are not finite; a larger regularization may help")
     return factors
@@ -134,9 +137,10 @@ def bettered(
     time of the plain steps of Takacs, Pilaszy & Tikk 2011 for a smaller loss.
     """
     factors, spectrum = factors.along_items()
-    ridges = objective.users.at(_sums(matrix)[0])
+    ridges = objective.users.at(wanted(matrix, len(factors.items)))
+    items, matrix = facing(factors.items, matrix)
     over_rows(
-        _better, len(factors.users), factors.items,
+        _better, len(factors.users), items,
         (objective.unobserved * spectrum).astype(np.float32), ridges, matrix.indptr,
         matrix.indices, matrix.data, np.float32(objective.unobserved), steps, factors.users,
     )  # fmt: skip

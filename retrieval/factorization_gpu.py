@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recsys.features.arrays import Array
 from recsys.retrieval.factorization import STEPS, Factors, Objective
+from recsys.retrieval.opposites import turned, wanted
 
 _EVENTS = 1 << 20  # of a block; their vectors are held twice
 
@@ -30,14 +31,17 @@ def factorize_there(
 ) -> Factors:
     """As `factorize` does on a CPU, on any torch device; the sums are in another order there."""
     users, items = (torch.tensor(each, device=device) for each in (factors.users, factors.items))
-    turned = matrix.T.tocsr()
+    by_item = turned(matrix, len(items))
     ridges = [
-        torch.tensor(ridge.at(np.asarray(each.sum(axis=1)).ravel()), device=device)[:, None]
-        for ridge, each in ((objective.users, matrix), (objective.items, turned))
+        torch.tensor(ridge.at(wanted(each, n, np.float32)), device=device)[:, None]
+        for ridge, each, n in (
+            (objective.users, matrix, len(items)),
+            (objective.items, by_item, len(users)),
+        )
     ]
     for _ in range(iterations):
         users, items = _bettered(matrix, objective.unobserved, ridges[0], users, items)
-        items, users = _bettered(turned, objective.unobserved, ridges[1], items, users)
+        items, users = _bettered(by_item, objective.unobserved, ridges[1], items, users)
     return Factors(users.cpu().numpy(), items.cpu().numpy())
 
 
@@ -49,8 +53,9 @@ def _bettered(
     spectrum, axes = torch.linalg.eigh(exact.T @ exact)
     moving, fixed = moving @ axes.float(), (exact @ axes).float()
     held = (unobserved * spectrum.clamp(min=0)).float()
+    facing = fixed if matrix.shape[1] == len(fixed) else torch.cat([fixed, -fixed])
     for block in _blocks(matrix, moving.device):
-        _better(block, fixed, held + ridges[block.rows], unobserved, moving[block.rows])
+        _better(block, facing, held + ridges[block.rows], unobserved, moving[block.rows])
     return moving, fixed
 
 

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from recsys.features.arrays import PAD, Array, Floats, Offsets, Rows
 from recsys.features.kernels import compiled
 from recsys.features.threads import over_rows
+from recsys.retrieval.opposites import facing, wanted
 
 _HEAVY = 1e3  # leverage of an event from which float32 would lose more than the fourth digit
 
@@ -46,34 +47,44 @@ def solved(
     Row x of weights w is where sum_j (w_j + a) (1 - x.y_j)^2 over those it met, plus a (x.y_j)^2
     over all others, plus ridge |x|^2, is least: (a Y'Y + ridge + Y'WY) x = Y'(w + a), equation 4 of
     Hu, Koren & Volinsky 2008 where the unobserved weigh a. `factors` Y (n, d) have their axes so
-    that Y'Y is diagonal; `spectrum` (d,) is that diagonal.
+    that Y'Y is diagonal; `spectrum` (d,) is that diagonal. `matrix` (b, 2 n) says no too: see
+    `opposites`.
     """
     out = np.zeros((matrix.shape[0], factors.shape[1]), np.float32)
     held = (unobserved * spectrum).astype(np.float32)
+    totals = np.zeros(0, np.float32)  # as the kernel sums them
+    if matrix.shape[1] != len(factors):
+        totals = wanted(matrix, len(factors)).astype(np.float32)
+    factors, matrix = facing(factors, matrix)
     over_rows(
         _solve_rows, len(out), factors, held, ridge.scale, ridge.exponent, matrix.indptr,
-        matrix.indices, matrix.data, np.float32(unobserved), out,
+        matrix.indices, matrix.data, totals, np.float32(unobserved), out,
     )  # fmt: skip
     return out
 
 
 def explained(
     offsets: Offsets, met: Floats, weights: Floats, unobserved_of: Floats, factors: Floats,
-    targets: Rows, spectrum: Array, unobserved: float, ridge: Ridge,
+    targets: Rows, spectrum: Array, unobserved: float, ridge: Ridge, refused: sp.csr_matrix,
 ) -> Floats:  # fmt: skip
     """(n, w) what each event adds to the products of the row that it is of with `targets` (b, w).
 
     Events have the factors `met` (n, d) and `weights` (n,); row i has those from `offsets[i]` on.
     `unobserved_of` (n,) is an event's share in the unobserved weight of its item, which counts once
     however often a row met it. The row is the x of `solved`, so y.x is the sum over events of
-    y'(a Y'Y + ridge + Y'WY)^-1 y_j (w_j + a). In float64; 0 where a target is PAD.
+    y'(a Y'Y + ridge + Y'WY)^-1 y_j (w_j + a). `refused` (b, n) are the weights of what a row said
+    no to: they stand in W and have the target 0, so that they add nothing themselves. In
+    float64; 0 where a target is PAD.
     """
     out = np.zeros((len(met), targets.shape[1]), np.float32)
     for row in np.flatnonzero(np.diff(offsets)):
         own = slice(offsets[row], offsets[row + 1])
         theirs, weight = met[own].astype(np.float64), weights[own].astype(np.float64)
+        of_no = slice(refused.indptr[row], refused.indptr[row + 1])
+        no = factors[refused.indices[of_no]].astype(np.float64)
+        against = refused.data[of_no].astype(np.float64)
         held = unobserved * spectrum + ridge.scale * weight.sum() ** ridge.exponent
-        inner = np.diag(held) + (theirs.T * weight) @ theirs
+        inner = np.diag(held) + (theirs.T * weight) @ theirs + (no.T * against) @ no
         wanted = np.where((targets[row] != PAD)[:, None], factors[targets[row]], 0)
         count = weight + unobserved * unobserved_of[own]
         out[own] = count[:, None] * (theirs @ np.linalg.solve(inner, wanted.T.astype(np.float64)))
@@ -83,7 +94,7 @@ def explained(
 @compiled(fastmath=True)
 def _solve_rows(
     start: int, stop: int, factors: Array, held: Array, ridge: float, exponent: float,
-    offsets: Array, columns: Array, weights: Array, unobserved: float, out: Array,
+    offsets: Array, columns: Array, weights: Array, totals: Array, unobserved: float, out: Array,
 ) -> None:  # fmt: skip
     """Each row in axes scaled so that all but its own events is the identity."""
     size, most = factors.shape[1], 0
@@ -98,7 +109,8 @@ def _solve_rows(
         )
         if len(met) == 0:
             continue
-        own_ridge = np.float32(ridge * weight.sum() ** exponent)
+        total = totals[row] if len(totals) else weight.sum()
+        own_ridge = np.float32(ridge * total**exponent)
         for c in range(size):
             scale[c] = 1 / np.sqrt(held[c] + own_ridge)
         user = out[row]

@@ -229,6 +229,31 @@ def test_a_purchase_can_hide_the_whole_product() -> None:
     }  # fmt: skip
 
 
+def test_a_bad_rating_hides_no_less_of_a_product_than_a_good_one() -> None:
+    goods = pl.DataFrame({"item_id": list("abcdef"), "model": ["m", "m", None, None, "n", "n"]})
+    settings = ordered_settings(
+        interactions={"time": None, "order": "place", "rating": "rating", "dislike_below": 3},
+        catalog={"variant": "model"},
+        events={"interaction": {"hides": "product"}},
+        fusion={"variants": "all"},
+    )
+    rows = [
+        ("u", "c", 5),
+        ("u", "a", 1),
+        ("v", "a", 5),
+        ("v", "e", 2),
+        ("w", "d", 4),
+        ("w", "f", 4),
+    ]
+    table = [(*row, place) for place, row in enumerate(rows)]
+    log = pl.DataFrame(table, ["user_id", "item_id", "rating", "place"], orient="row")
+    engine = Engine(settings).fit(log, goods)
+    lists = listed(engine.recommend(["u", "v", "w"], k=6))
+    assert {user: "".join(sorted(own)) for user, own in lists.items()} == {
+        "u": "def", "v": "cd", "w": "abc",
+    }  # fmt: skip
+
+
 def test_hiding_products_needs_products() -> None:
     settings = ordered_settings(events={"interaction": {"hides": "product"}})
     with pytest.raises(SettingsError, match="needs products; set"):

@@ -12,12 +12,15 @@ from threadpoolctl import threadpool_limits
 
 from recsys.features.arrays import PAD, Array, Floats
 from recsys.features.catalog import Catalog
+from recsys.features.dislikes import Dislikes
 from recsys.features.errors import DataError, SettingsError
+from recsys.features.histories import Histories
 from recsys.features.interactions import Interactions
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.als import Als
 from recsys.retrieval.factorization import Factors, Objective, bettered, factorize
 from recsys.retrieval.least_squares import Ridge, solved
+from recsys.retrieval.opposites import turned, with_opposites
 from tests.retrieval.contract import RetrieverContract
 from tests.worlds import DAY, GROUPS, ITEMS, SIZE, World, log_of, planted, sessions, vocabulary
 
@@ -304,3 +307,128 @@ def test_a_gpu_finds_what_a_cpu_and_implicits_gpu_find(matrix: sp.csr_matrix) ->
     np.testing.assert_allclose(scores[0], scores[1], atol=0.01)
     loss = [objective.loss(matrix, each) for each in (ours, theirs)]
     assert loss[0] == pytest.approx(loss[1], rel=0.01)
+
+
+def disliking(histories: Histories, *lists: list[int]) -> Histories:
+    """These histories of users who said no to these items, at time 0."""
+    owners = np.repeat(np.arange(len(lists)), [len(each) for each in lists])
+    items = np.array([item for each in lists for item in each], np.int32)
+    return replace(
+        histories, dislikes=Dislikes.of(owners, items, np.zeros(len(items), np.int64), len(lists))
+    )
+
+
+def with_dislikes(log: Interactions, *said: tuple[int, int]) -> Interactions:
+    """The log with these users saying no to these items before all of it."""
+    users, items = (np.array(each, np.int32) for each in zip(*said, strict=True))
+    times = np.full(len(said), int(log.times.min()) - 1)
+    return replace(log, dislikes=Dislikes.of(users, items, times, len(log.users)))
+
+
+@pytest.mark.parametrize("n", [3, 40, 400])  # few events and many, of short rows and long
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+def test_a_dislike_is_a_target_of_0_of_more_confidence(n: int, exponent: float) -> None:
+    """The normal equations by hand, where W has the dislikes and what is wanted has not."""
+    rng = np.random.default_rng(n)
+    drawn = Factors(*(rng.normal(size=(60, 12)).astype(np.float32) for _ in range(2)))
+    factors, spectrum = drawn.along_items()
+    weights, no = np.zeros((9, 60), np.float32), np.zeros((9, 60), np.float32)
+    places = rng.integers(0, 540, n)
+    weights.flat[places[: n // 2 + 1]], no.flat[places[n // 2 + 1 :]] = 1.5, 2.5
+    no[(weights > 0) | ~weights.any(axis=1)[:, None]] = 0
+    owners, items = np.nonzero(no)
+    said = Dislikes.of(owners, items.astype(np.int32), np.zeros(len(items), np.int64), 9)
+    matrix = with_opposites(sp.csr_matrix(weights), said, 2.5, np.ones(60, np.bool_))
+    ridge = Ridge(0.1, exponent)
+    found = solved(matrix, factors.items, spectrum, 0.3, ridge)
+    exact = factors.items.astype(np.float64)
+    inside, ridges = weights + no, ridge.at(weights.sum(axis=1))
+    for row in np.flatnonzero(weights.any(axis=1)):
+        left = 0.3 * exact.T @ exact + ridges[row] * np.eye(12) + (exact.T * inside[row]) @ exact
+        right = np.where(weights[row] > 0, weights[row] + 0.3, 0) @ exact
+        np.testing.assert_allclose(found[row], np.linalg.solve(left, right), atol=1e-4)
+    assert not found[~weights.any(axis=1)].any()
+    begun = Factors(np.zeros((9, 12), np.float32), factors.items)
+    objective = Objective(0.3, ridge, ridge)
+    stepped = bettered(matrix, objective, begun, steps=60)
+    np.testing.assert_allclose(stepped.users @ stepped.items.T, found @ factors.items.T, atol=1e-3)
+
+
+def test_of_what_was_disliked_a_matrix_has_both_halves() -> None:
+    """What was had since, what nobody had, a stranger to the fit and who had nothing have none."""
+    weights = sp.csr_matrix(np.array([[2, 0, 0], [0, 0, 0]], np.float32))
+    owners, items = np.array([0, 0, 0, 0, 0, 1]), np.array([0, 1, 1, 2, 9, 1], np.int32)
+    said = Dislikes.of(owners, items, np.arange(6), 2)
+    known = np.array([True, True, False])
+    both = with_opposites(weights, said, 3.0, known)
+    assert both.toarray().tolist() == [[2, 1.5, 0, 0, 1.5, 0], [0] * 6]
+    assert turned(both, 3).toarray().tolist() == [
+        [2, 0, 0, 0], [1.5, 0, 1.5, 0], [0, 0, 0, 0],
+    ]  # fmt: skip
+    assert with_opposites(weights, said, 0.0, known) is weights
+    assert with_opposites(weights, None, 3.0, known) is weights
+    assert with_opposites(weights, said, 3.0, np.array([True, False, False])) is weights
+
+
+def test_a_no_lowers_what_is_like_it(world: World, fitted: Als) -> None:
+    """Of a mixed history the circle in which an item is disliked loses to the other."""
+    als = small(dislike_weight=5.0).fit(world.log, world.catalog)
+    plain = sessions([1, 2, SIZE + 1, SIZE + 2])
+    said = disliking(plain, [4, 5])
+    others = np.array([[*range(6, 10), *range(SIZE + 5, SIZE + 10)]], np.int32)
+    before, after = als.score(plain, others)[0], als.score(said, others)[0]
+    assert before[:4].mean() == pytest.approx(before[4:].mean(), rel=0.5)
+    assert after[:4].mean() < 0.75 * before[:4].mean()
+    assert after[4:].mean() > 0.8 * before[4:].mean()
+    assert not als.score(disliking(sessions([]), [4]), others).any()
+
+
+def test_a_fit_learns_from_dislikes(world: World) -> None:
+    """Half of those of a circle say no to its last item: it is less theirs, and of the others'."""
+    said = [(int(u), SIZE - 1) for u in np.unique(world.log.user_rows[world.log.item_rows < SIZE])]
+    log = with_dislikes(world.log, *said)
+    plain, taught = (small(dislike_weight=w).fit(log, world.catalog) for w in (0.0, 20.0))
+    asked, target = sessions([1, 2, 3]), np.array([[SIZE - 1]], np.int32)
+    assert taught.score(asked, target)[0, 0] < plain.score(asked, target)[0, 0]
+    without = small(dislike_weight=20.0).fit(world.log, world.catalog)
+    np.testing.assert_array_equal(
+        without._learnt.items, small(dislike_weight=0.0).fit(log, world.catalog)._learnt.items
+    )
+
+
+def test_torch_takes_the_same_steps_with_dislikes(matrix: sp.csr_matrix) -> None:
+    from recsys.retrieval.factorization_gpu import factorize_there
+
+    rng = np.random.default_rng(0)
+    owners = np.sort(rng.integers(0, matrix.shape[0], 200))
+    items = rng.integers(0, GROUPS * SIZE, 200).astype(np.int32)
+    said = Dislikes.of(owners, items, np.zeros(200, np.int64), matrix.shape[0])
+    begun = Factors.drawn(matrix, 12, seed=0)
+    both = with_opposites(matrix, said, 4.0, begun.items.any(axis=1))
+    assert both.shape[1] == 2 * matrix.shape[1]
+    objective = Objective.of(matrix, 10, 0.1, 1.0)
+    ours, theirs = (each(both, objective, begun, 3, "cpu") for each in (factorize, factorize_there))
+    np.testing.assert_allclose(ours.users @ ours.items.T, theirs.users @ theirs.items.T, atol=1e-4)
+
+
+def test_items_fold_in_with_what_said_no_to_them(world: World) -> None:
+    rows = np.arange(GROUPS * SIZE, dtype=np.int32)
+    said = [(int(user), int(user) * 7 % (GROUPS * SIZE)) for user in range(len(world.log.users))]
+    log = with_dislikes(world.log, *said)
+    als = small(dislike_weight=4.0, iterations=40).fit(log, world.catalog)
+    np.testing.assert_allclose(als.items_of(log, rows), als._learnt.items[rows], atol=0.02)
+
+
+def test_events_sum_to_the_score_beside_dislikes(world: World) -> None:
+    als = small(dislike_weight=4.0).fit(world.log, world.catalog)
+    said = disliking(sessions([1, 2, SIZE + 1], [], [7, 7]), [4, 5], [3], [SIZE])
+    items = np.tile(np.arange(ITEMS, dtype=np.int32), (3, 1))
+    shares = als.contributions(said, items)
+    np.testing.assert_allclose(shares[:3].sum(axis=0), als.score(said, items)[0], atol=1e-4)
+    np.testing.assert_allclose(shares[3:].sum(axis=0), als.score(said, items)[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, 1e10])
+def test_a_dislike_weighs_nothing_or_more(weight: float) -> None:
+    with pytest.raises(SettingsError, match="dislike_weight must be"):
+        Als(dislike_weight=weight)
