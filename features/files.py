@@ -91,7 +91,7 @@ def scanned(paths: Sequence[Path], table: Table) -> list[pl.LazyFrame]:
 
 def _opened(path: Path, kind: str, table: Table, parts: int) -> Opened:
     if kind != "parquet":
-        return _as_utf8(path, table, _HELD // parts)
+        return _as_utf8(path, table, _HELD // parts, kind)
     _check_parquet(path)
     return path
 
@@ -172,7 +172,7 @@ def _unpacked(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in _PACKED else path
 
 
-def _as_utf8(path: Path, table: Table, most_held: int) -> Opened:
+def _as_utf8(path: Path, table: Table, most_held: int, kind: str) -> Opened:
     """A file as polars reads it: unpacked, and its text in UTF-8."""
     opened: Opened = path
     is_packed = path.suffix.lower() in _PACKED and _start_of(path).startswith(_MAGIC)
@@ -181,9 +181,10 @@ def _as_utf8(path: Path, table: Table, most_held: int) -> Opened:
     encoding = table.encoding.lower().replace("-", "").replace("_", "")
     if encoding in ("utf8", "utf8sig"):
         start = _start_of(opened)
-        if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            encoding = "utf16"  # no text in UTF-8 begins so
+        elif kind != "jsonl" or not start.startswith(codecs.BOM_UTF8):  # CSV may have its mark
             return opened
-        encoding = "utf16"  # no text in UTF-8 begins so
     else:
         encoding = table.encoding
     if isinstance(opened, Path) and is_packed:

@@ -12,6 +12,7 @@ import polars as pl
 
 from recsys.features.arrays import Array, Mask
 from recsys.features.errors import DataError
+from recsys.features.frames import as_polars, column_names, is_frame
 
 Ids = pl.Series | Sequence[str] | Sequence[int] | Array
 """What a caller may pass where ids are asked for."""
@@ -67,8 +68,8 @@ def _series_of(ids: Any, noun: str) -> pl.Series | None:
     """Columns of polars, numpy, pandas and pyarrow as one of polars; None for other things."""
     if isinstance(ids, pl.Series):
         return ids
-    if isinstance(ids, pl.DataFrame) and ids.width == 1:
-        return ids.to_series()
+    if is_frame(ids):
+        return _only_column(ids, noun)
     if isinstance(ids, np.ndarray):
         if ids.ndim != 1:
             raise DataError(f"{noun} ids must be a list of ids; got an array of {ids.ndim} axes")
@@ -83,6 +84,18 @@ def _series_of(ids: Any, noun: str) -> pl.Series | None:
         return pl.Series(ids)
     except (Exception, _PANIC):  # of mixed types, or a table: its values are looked at one by one
         return None
+
+
+def _only_column(table: Any, noun: str) -> pl.Series | None:
+    """The ids of a table of one column; None where its values are of mixed types."""
+    names = column_names(table, f"table of {noun} ids")
+    if len(names) != 1:
+        raise DataError(
+            f"{noun} ids must be a list of ids, or a table of that one column; got a "
+            f"{type(table).__name__} with the columns {names[:10]}"
+        )
+    rows = as_polars(table, names, names, f"table of {noun} ids").select(names)
+    return rows.collect().to_series()
 
 
 def _is_column(ids: Any) -> bool:

@@ -88,7 +88,9 @@ def read_interactions(
     if quarantine is not None:
         rejections.write(quarantine)
     if not len(log):
-        shown = f"{rejections.kept:,} of them impressions, " if rejections.kept else ""
+        no = 0 if log.dislikes is None else len(log.dislikes)
+        kept = {"dislikes": no, "impressions": rejections.kept - no}
+        shown = "".join(f"{n:,} of them {what}, " for what, n in kept.items() if n)
         raise DataError(
             f"no row of the log is left: {rejections.read:,} read, {shown}rejected: "
             f"{rejections.summary()}"

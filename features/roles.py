@@ -139,8 +139,8 @@ def _check(column: _Column) -> None:
     if kind.is_nested() and role not in ("tags", "text", "vector", None):
         raise column.wrong("; map lists as tags" if role == "category" else "")
     if kind.is_nested() and role in ("tags", "text"):
-        inner = kind.inner  # type: ignore[attr-defined]
-        if inner.is_nested() or inner in (pl.Binary, pl.Object):
+        inner = getattr(kind, "inner", None)  # a map has none
+        if inner is None or inner.is_nested() or inner in (pl.Binary, pl.Object):
             raise column.wrong()
     numeric = ("weight", "quantity", "price", "position")
     if role in numeric and (kind.is_temporal()):

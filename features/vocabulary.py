@@ -13,9 +13,10 @@ from recsys.features import parquet
 from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.errors import ArtifactError, DataError
 from recsys.features.facts import Facts
-from recsys.features.ids import Ids, as_ids, read_ids, shown
+from recsys.features.ids import Ids, ReadIds, as_ids, read_ids, shown
 
 _FEW = 32  # up to here a binary search in Python beats the start of a query in polars
+_WHOLE = r"^(0|-?[1-9]\d{0,18})$"  # as integers are written
 _MANY = 4096  # up to here a binary search beats building the hash table of a join
 
 
@@ -45,8 +46,11 @@ class Vocabulary:
         told as text. An iterator is read to one more than `most`. Raises DataError where none is of
         our type.
         """
-        read = read_ids(ids, self.noun, most)
-        if read.are_text is None:
+        return self.found_read(read_ids(ids, self.noun, most))
+
+    def found_read(self, read: ReadIds) -> tuple[pl.Series, Rows]:
+        """`found` of ids that have been read."""
+        if read.are_text is None or self._takes_digits:
             return read.values, self._rows(read.values)
         rows = np.full(len(read.values), PAD, np.int32)
         ours: Mask = read.are_text if self.ids.dtype == pl.String else ~read.are_text
@@ -121,6 +125,13 @@ class Vocabulary:
         return self.ids.gather(order), order.to_numpy()
 
     @cached_property
+    def _takes_digits(self) -> bool:
+        """Are there whole numbers among our texts? They may have come as integers (`id_type`, or a
+        table of text beside one of integers), so integers are asked for by their text.
+        """
+        return self.ids.dtype == pl.String and bool(self.ids.str.contains(_WHOLE).any())
+
+    @cached_property
     def _table(self) -> pl.DataFrame:
         rows = pl.int_range(len(self), dtype=pl.Int32, eager=True)
         return pl.DataFrame({"id": self.ids, "row": rows})
@@ -148,6 +159,8 @@ class Vocabulary:
             return asked
         if asked.null_count() == len(asked):
             return pl.Series(asked.name, [None] * len(asked), dtype=self.ids.dtype)
+        if asked.dtype.is_integer() and self._takes_digits:
+            return asked.cast(pl.String)
         if asked.dtype.is_integer() != self.ids.dtype.is_integer():
             raise DataError(self._of_other_type(asked))
         return asked.cast(self.ids.dtype, strict=False)

@@ -59,7 +59,8 @@ class Asking:
         sent = EventReader(settings.interactions, log, settings.events, settings.limits).read(
             since, "since"
         )
-        log.users.found(sent.names)  # raises where they are of another type
+        if not sent.mixed:
+            log.users.found(sent.names)  # raises where they are of another type
         whole, left_out = since_the_fit(stored, ids, sent, self.learnt.policy.hides)
         whole = replace(whole, now=np.maximum(whole.now, log.end))
         kinds = _kinds(rows, whole)

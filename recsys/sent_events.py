@@ -19,7 +19,7 @@ from recsys.features.interactions import Interactions
 from recsys.features.times import parse_order, parse_times
 from recsys.features.vocabulary import Vocabulary
 from recsys.limits import Limits
-from recsys.sent_frames import frame_of, is_frame
+from recsys.sent_frames import SentFrame, frame_of, is_frame
 
 ONE_LIST = "{'a visit': ['i1', 'i2']}"
 
@@ -40,6 +40,7 @@ class SentEvents:
     unknown_events: Array  # (b,) how many were left out of each: of no event that settings name,
     late: Array  # (b,) or later than now
     strange: str = ""  # one of those events
+    mixed: bool = False  # did names come as text and integers side by side? They are text then
 
     @property
     def unknown_items(self) -> Array:
@@ -89,6 +90,7 @@ class EventReader:
         Raises DataError where anything cannot be read.
         """
         if isinstance(sent, Mapping):
+            self._check_map(sent, noun)
             found = self._of_lists(sent, noun)
         elif is_frame(sent):
             found = self._of_frame(frame_of(sent, self.columns, noun), noun)
@@ -107,11 +109,21 @@ class EventReader:
         self.limits.check("max_session_events", longest, "events of one session")
         self.limits.check("max_events", events, "events in all")
 
+    def _check_map(self, sent: Mapping[Any, Any], noun: str) -> None:
+        """Columns by name, as JSON has a table, are no lists by session."""
+        if self.columns.user in sent and self.columns.item in sent:
+            raise DataError(
+                f"{noun} must be a frame of events or map names to lists of item ids, as in "
+                f"{ONE_LIST}; this maps {self.columns.user!r} and {self.columns.item!r}, the "
+                "columns of the log: make a frame of it"
+            )
+
     def _of_lists(self, sent: Mapping[Any, Any], noun: str) -> SentEvents:
         self.limits.check("max_sessions", len(sent), "sessions")
         most = self.limits.max_session_events
         lists = [_items_of(own, name, noun, most) for name, own in sent.items()]
-        names = read_ids(list(sent), noun.removesuffix("s")).values
+        read = read_ids(list(sent), noun.removesuffix("s"))
+        names = read.values
         items = self.log.items.found([item for own in lists for item in own])[1]
         codes = np.full(len(items), self._least(), np.uint8)
         nothing = np.zeros(len(names), np.int64)
@@ -127,13 +139,16 @@ class EventReader:
             timed=False,
             unknown_events=nothing,
             late=nothing,
+            mixed=read.are_text is not None,
         )
 
-    def _of_frame(self, table: pl.DataFrame, noun: str) -> SentEvents:
-        ids = _names_of(table[self.columns.user], noun)
+    def _of_frame(self, sent: SentFrame, noun: str) -> SentEvents:
+        ids = _names_of(sent.users.values, noun)
         names = ids.unique(maintain_order=True)
         owners = pl.Series(Vocabulary(names, noun).rows(ids))
-        table = self._without_impressions(table.with_columns(owners.alias(_OWNER)))
+        items = pl.Series(self.log.items.found_read(sent.items)[1])
+        table = pl.DataFrame([owners.alias(_OWNER), items.alias(_ITEM), *sent.rest])
+        table = self._without_impressions(table)
         table = table.with_columns(self._kinds(table))
         unknown, table = table.filter(_IS_UNKNOWN), table.filter(~_IS_UNKNOWN)
         table, timed = self._in_order(table, noun)
@@ -147,7 +162,7 @@ class EventReader:
         return SentEvents(
             names=names,
             owners=table[_OWNER].to_numpy(),
-            items=self.log.items.found(table[self.columns.item])[1],
+            items=table[_ITEM].to_numpy(),
             codes=self._stand_ins()[kinds] if any_other else kinds.astype(np.uint8),
             times=table[_TIME].to_numpy(),
             weights=weights_of(self._amounts(table, noun, no), named, kinds, self.events),
@@ -157,6 +172,7 @@ class EventReader:
             unknown_events=np.bincount(unknown[_OWNER].to_numpy(), minlength=len(names)),
             late=np.bincount(told[_OWNER].to_numpy(), minlength=len(names)),
             strange=repr(unknown[str(self.columns.event)][0]) if len(unknown) else "",
+            mixed=sent.users.are_text is not None,
         )
 
     def _without_impressions(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -253,14 +269,15 @@ class EventReader:
         return pl.DataFrame(amounts)
 
 
-_OWNER, _TIME, _KIND = "__owner", "__time", "__kind"  # names that `frame_of` gives no column
+_OWNER, _ITEM = "__owner", "__item"
+_TIME, _KIND = "__time", "__kind"  # names that `frame_of` gives no column
 _IS_UNKNOWN = pl.col(_KIND).is_null()
 
 
 def _items_of(own: Any, name: Any, noun: str, most: int) -> list[Any]:
     """The items of one list; raises DataError where they cannot be read."""
     one = f"{noun.removesuffix('s')} {shown(name)}"
-    if isinstance(own, str | bytes) or not isinstance(own, Iterable):
+    if isinstance(own, str | bytes | Mapping) or not isinstance(own, Iterable) or _is_table(own):
         raise DataError(
             f"{one} must be a list of item ids, an empty one where there is none yet; "
             f"got {shown(own)}"
@@ -271,14 +288,18 @@ def _items_of(own: Any, name: Any, noun: str, most: int) -> list[Any]:
         raise DataError(f"{one} cannot be read: {type(error).__name__}: {error}") from error
 
 
+def _is_table(own: Any) -> bool:
+    """Would going through it give the names of columns, or the columns?"""
+    return hasattr(own, "columns") and is_frame(own)
+
+
 def _names_of(ids: pl.Series, noun: str) -> pl.Series:
-    names = read_ids(ids, noun.removesuffix("s")).values
-    if names.null_count():
-        place = int(names.is_null().arg_max() or 0)
+    if ids.null_count():
+        place = int(ids.is_null().arg_max() or 0)
         raise DataError(
             f"every event of {noun} needs an id in {ids.name!r}; row {place} (from 0) has none"
         )
-    return names
+    return ids
 
 
 def _check_read(read: pl.Series, told: pl.Series, what: str, noun: str) -> None:

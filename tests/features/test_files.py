@@ -106,3 +106,10 @@ def test_events_of_a_request_have_the_columns_that_they_bring():
     }  # fmt: skip
     with pytest.raises(DataError, match=r"the events lacks the columns \['item_id'\]"):
         event_rows(pl.DataFrame({"user_id": ["a"]}), columns, "events")
+
+
+def test_json_lines_may_begin_with_the_mark_of_utf_8(tmp_path):
+    rows = b'\xef\xbb\xbf{"user_id": "a", "item_id": "x"}\n'
+    for name, data in (("log.jsonl", rows), ("log.jsonl.gz", gzip.compress(rows))):
+        (tmp_path / name).write_bytes(data)
+        assert opened(tmp_path / name, LogColumns()).typed.collect().rows() == [("a", "x")]

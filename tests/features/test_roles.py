@@ -175,3 +175,10 @@ def test_two_columns_of_one_name_are_refused():
     ):
         with pytest.raises(DataError, match=r"several columns of one name: \['item_id'\]"):
             read_interactions(frame)
+
+
+def test_a_map_of_arrow_is_neither_tags_nor_text():
+    maps = pa.array([[("p", 1)]], pa.map_(pa.string(), pa.int32()))
+    for role in ("tags", "text"):
+        with pytest.raises(DataError, match=f"{role} 'x' of the catalogue must hold"):
+            read_catalog(pa.table({"item_id": ["a"], "x": maps}), CatalogColumns(**{role: "x"}))

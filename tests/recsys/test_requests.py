@@ -15,6 +15,7 @@ import pytest
 import recsys
 from recsys.engine import Engine
 from recsys.features.errors import DataError, RecsysError
+from recsys.settings import EngineSettings
 from tests.shops import assert_same_lists, fitted_engine, listed, ordered_engine, small_shop
 
 CHOICES = {"ann": "abcd", "bob": "bcda", "cat": "cdab", "dan": "dabc"}
@@ -91,7 +92,7 @@ def test_integers_among_text_for_an_engine_of_integers() -> None:
         (bytearray(b"ann"), "the one id"),
         ({"ann": 1}, "got a dict"),
         (np.array([["ann"]]), "an array of 2 axes"),
-        (pl.LazyFrame({"user_id": ["ann"]}), "got a LazyFrame"),
+        (pd.DataFrame({"user_id": ["ann"], "n": [1]}), r"columns \['user_id', 'n'\]"),
         ((1 / 0 for _ in "a"), "cannot be read: ZeroDivisionError"),
     ],
 )
@@ -109,6 +110,8 @@ FRAMES: dict[str, Callable[[pl.DataFrame], Any]] = {
     "lazy": lambda rows: rows.lazy(),
     "categories": lambda rows: rows.cast(pl.Categorical),
     "duckdb": lambda rows: duckdb.sql("select * from rows"),
+    "a batch of Arrow": lambda rows: rows.to_arrow().to_batches()[0],
+    "parts": lambda rows: [rows[:1], rows[1:].to_pandas()],
     "more columns": lambda rows: rows.with_columns(other=pl.lit(b"x")),
 }
 
@@ -156,6 +159,10 @@ def test_a_session_is_any_list(letters: Engine, items: Any) -> None:
         (pd.DataFrame([["v", "a", "b"]], columns=["user_id", "item_id", "item_id"]), "item_id"),
         (pl.DataFrame({"item_id": ["a"]}), r"lack the columns \['user_id'\]"),
         (["a"], "map names to lists of item ids"),
+        ({"v": pd.DataFrame({"item_id": ["a"]})}, "session 'v' must be a list of item ids"),
+        ({"v": {"item_id": ["a"]}}, "session 'v' must be a list of item ids"),
+        ({"user_id": ["v"], "item_id": ["a"]}, "the columns of the log: make a frame of it"),
+        (pl.DataFrame({"user_id": ["v", ""], "item_id": ["a", "b"]}), "row 1 .* has none"),
         (pl.Series(["a"]), "map names to lists of item ids"),
     ],
 )
@@ -326,3 +333,67 @@ def test_errors_are_there_beside_the_engine() -> None:
     assert recsys.MissingDependency is errors.MissingDependency
     assert recsys.QualityError is errors.QualityError
     assert {"DataError", "Engine"} <= set(dir(recsys))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda ids: pd.DataFrame({"id": ids}),
+        lambda ids: pl.LazyFrame({"id": ids}),
+        lambda ids: pa.table({"id": ids}),
+        lambda ids: pl.DataFrame({"id": ids}),
+    ],
+    ids=["pandas", "lazy", "pyarrow", "polars"],
+)
+def test_a_table_of_one_column_is_its_ids(
+    letters: Engine, made: Callable[[list[str]], Any]
+) -> None:
+    assert_same_lists(letters.recommend(made(["ann"]), k=2), letters.recommend(["ann"], k=2))
+    excluded = letters.recommend(["ann"], k=2, exclude=made(["a"]))
+    assert_same_lists(excluded, letters.recommend(["ann"], k=2, exclude=["a"]))
+
+
+CODES = {
+    "user_id": [1, 1, 2, 2, 3, 3],
+    "item_id": [10, 20, 20, 30, 30, 40],
+    "event": [1, 2, 1, 2, 1, 2],
+    "time": [1_700_000_000 + hour * 3600 for hour in range(6)],
+}
+
+
+def engine_of_codes(**interactions: Any) -> Engine:
+    columns = {"time": "time", "event": "event", **interactions}
+    events = {"1": {"weight": 0.3, "offer_again": True}, "2": {}}
+    settings = EngineSettings.parse({"interactions": columns, "events": events})
+    return Engine(settings).fit(pl.DataFrame(CODES))
+
+
+def test_codes_of_events_and_ids_of_a_request_are_read_as_those_of_the_log() -> None:
+    engine, sent = engine_of_codes(), pl.DataFrame(CODES)[2:4]
+    right = engine.recommend(sessions=sent)
+    assert right["note"].str.contains("unknown").any() is not True
+    for kind in (pl.Float64, pl.Decimal(5, 1), pl.String):
+        assert_same_lists(engine.recommend(sessions=sent.cast({"event": kind})), right)
+    mixed = sent.to_pandas().assign(user_id=np.array([2, "new"], dtype=object))
+    assert engine.recommend(sessions=mixed)["user_id"].unique().sort().to_list() == ["2", "new"]
+    since = {2: [10], "new": [20]}
+    assert sorted(engine.recommend([2], since=since)["item_id"]) == [10, 20, 40]
+
+
+def test_ids_that_settings_read_as_text_are_asked_for_as_they_stood_in_the_log() -> None:
+    engine, sent = engine_of_codes(id_type="string"), pl.DataFrame(CODES)[2:4]
+    as_text = sent.cast({"user_id": pl.String, "item_id": pl.String})
+    assert_same_lists(engine.recommend(["2"], since=sent), engine.recommend(["2"], since=as_text))
+    numbers, texts = (
+        engine.recommend(ids, exclude=out) for ids, out in (([2], [10]), (["2"], ["10"]))
+    )
+    assert sorted(numbers["item_id"]) == sorted(texts["item_id"]) == ["20", "40"]
+    beside = engine.recommend([2, "new"], k=1)
+    assert beside["item_id"][0] == engine.recommend(["2"], k=1)["item_id"][0]
+
+
+def test_a_log_of_dislikes_alone_is_called_that() -> None:
+    rows = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "event": ["dislike"]})
+    settings = EngineSettings.parse({"interactions": {"event": "event"}})
+    with pytest.raises(DataError, match="1 of them dislikes, rejected: none"):
+        Engine(settings).fit(rows)
