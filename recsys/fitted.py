@@ -13,10 +13,11 @@ from recsys.features.errors import TrainingError
 from recsys.features.histories import Histories
 from recsys.final import Final
 from recsys.ranked import Ranked
-from recsys.ranking.neural import NeuralRanker, order
-from recsys.ranking.pair_features import Knowledge, pair_features
+from recsys.ranking.neural import NeuralRanker
+from recsys.ranking.pair_features import Knowledge, feature_names, pair_features
 from recsys.retrieval.allowed import Allowed
 from recsys.retrieval.candidates import Candidates
+from recsys.retrieval.deeper import lengthened
 from recsys.retrieval.fusion import Fusion
 from recsys.retrieval.sources import PASSING, Sources
 from recsys.retrieval.variants import Variants
@@ -45,10 +46,20 @@ class Fitted:
     leader: str | None = None  # whose order is served as the ranker's was worse: a source, or FUSED
 
     def candidates(
-        self, histories: Histories, allowed: Allowed, least: int = 0
+        self, histories: Histories, allowed: Allowed, k: int = 0
     ) -> tuple[Candidates, list[str]]:
-        """Stage one: the union of all sources in fused order, and the sources that failed."""
-        return self.sources.retrieve(histories, allowed, least)
+        """Stage one: the union of all sources in fused order, and the sources that failed.
+
+        They are the same for every `k`, but that more stand behind where they are too few for it.
+        """
+        candidates, failed = self.sources.retrieve(histories, allowed)
+        return self.lengthened(candidates, histories, allowed, k), failed
+
+    def lengthened(
+        self, candidates: Candidates, histories: Histories, allowed: Allowed, k: int
+    ) -> Candidates:
+        """The union with candidates from beyond the depths behind, where `k` needs them."""
+        return lengthened(self.sources, self.variants, candidates, histories, allowed, k)
 
     def available(self, allowed: Allowed) -> Array:
         """(b,) how long each list can be at the most."""
@@ -59,8 +70,22 @@ class Fitted:
     def features(
         self, histories: Histories, candidates: Candidates
     ) -> tuple[Floats, tuple[str, ...]]:
-        """What stage two reads: (b, w, f) and the names (f,)."""
-        return pair_features(histories, candidates, self.knowledge)
+        """What stage two reads: (b, w, f) and the names (f,).
+
+        Those of each tier as if none came after it: whatever a later one adds, they stay the same.
+        """
+        tiers = candidates.tiers
+        if tiers is None:
+            return pair_features(histories, candidates, self.knowledge)
+        shape, names = candidates.items.shape, feature_names(self.knowledge)
+        features = np.zeros((*shape, len(names)), np.float32)
+        for tier in np.unique(tiers[candidates.filled]):
+            width = int((tiers <= tier).sum(axis=1).max())
+            upto = candidates.where(tiers <= tier).top(width)
+            own, names = pair_features(histories, upto, self.knowledge)
+            own_places = tiers[:, :width] == tier
+            features[:, :width][own_places] = own[own_places]
+        return features, names
 
     def rank(
         self,
@@ -117,7 +142,7 @@ class Fitted:
         scored = self.scored(histories, candidates, failed, worth, pairs)
         if not scored.by_ranker.any():
             return self._first(scored, k)
-        places = order(scored.scores)
+        places = candidates.best_first(scored.scores)
         top = np.take_along_axis(scored.scores, places, axis=1)
         if self.variants is None:
             return replace(scored, candidates=candidates.at(places[:, :k]), scores=top[:, :k])
@@ -251,7 +276,7 @@ def _places(items: Rows, wanted: Rows) -> Array:
 def _valued(candidates: Candidates, expected: Floats, known: Mask) -> Ranked:
     """The candidates by what they are expected to bring; in fused order for who is not known."""
     scores = np.where(known[:, None], expected, fused_scores(candidates))
-    places = order(scores)
+    places = candidates.best_first(scores)
     nobody = np.zeros(len(candidates), bool)
     return Ranked(candidates.at(places), np.take_along_axis(scores, places, axis=1), nobody, ())
 

@@ -45,7 +45,7 @@ class Order:
         """Places (b, w) from the best to the worst, then what has no score, then PAD."""
         least = np.finfo(np.float32).min
         known = np.where(self.candidates.filled, np.maximum(self.scores, least), -np.inf)
-        return np.argsort(-known, axis=1, kind="stable")
+        return self.candidates.best_first(known)
 
     def at(self, places: Array) -> "Order":
         """The same in another order, places (b, w)."""

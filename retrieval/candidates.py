@@ -16,6 +16,7 @@ class Candidates:
     scores: Floats  # (b, w, s) -inf where a source did not offer the item
     ranks: Rows  # (b, w, s) 0 is the best; PAD where a source did not offer the item
     sources: tuple[str, ...]  # (s,) names
+    tiers: Rows | None = None  # (b, w) the lower come first, whatever scores say; None: one tier
 
     def __len__(self) -> int:
         return len(self.users)
@@ -40,6 +41,7 @@ class Candidates:
             np.ascontiguousarray(self.scores),
             np.ascontiguousarray(self.ranks),
             self.sources,
+            self.tiers,
         )
 
     def take(self, queries: Array) -> "Candidates":
@@ -50,6 +52,7 @@ class Candidates:
             self.scores[queries],
             self.ranks[queries],
             self.sources,
+            None if self.tiers is None else self.tiers[queries],
         )
 
     def at(self, places: Array) -> "Candidates":
@@ -61,13 +64,20 @@ class Candidates:
             self.scores[rows, places],
             self.ranks[rows, places],
             self.sources,
+            None if self.tiers is None else self.tiers[rows, places],
         )
 
+    def best_first(self, scores: Floats) -> Array:
+        """Places (b, w) by scores (b, w) within each tier; equals keep their order."""
+        if self.tiers is None:
+            return np.argsort(-scores, axis=1, kind="stable")
+        return np.lexsort((-scores, self.tiers), axis=1)
+
     def led_by(self, source: str) -> "Candidates":
-        """What a source offers comes first, in its order; the rest follows as it was."""
-        ranks = self.ranks[:, :, self.sources.index(source)]
-        last = np.iinfo(ranks.dtype).max
-        return self.at(np.argsort(np.where(ranks == PAD, last, ranks), axis=1, kind="stable"))
+        """What a source offers comes first in its tier; the rest follows as it was."""
+        ranks = self.ranks[:, :, self.sources.index(source)].astype(np.int64)
+        last = np.iinfo(np.int32).max
+        return self.at(self.best_first(-np.where(ranks == PAD, last, ranks)))
 
     def where(self, kept: Mask) -> "Candidates":
         """The same lists with nothing where `kept` (b, w) is False."""
@@ -77,10 +87,16 @@ class Candidates:
             np.where(kept[:, :, None], self.scores, np.float32(-np.inf)),
             np.where(kept[:, :, None], self.ranks, np.int32(PAD)),
             self.sources,
+            self.tiers,
         )
 
     def top(self, k: int) -> "Candidates":
         """The first `k` of each list."""
         return Candidates(
-            self.users, self.items[:, :k], self.scores[:, :k], self.ranks[:, :k], self.sources
+            self.users,
+            self.items[:, :k],
+            self.scores[:, :k],
+            self.ranks[:, :k],
+            self.sources,
+            None if self.tiers is None else self.tiers[:, :k],
         )

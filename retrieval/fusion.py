@@ -72,15 +72,13 @@ class Fusion:
         """All sources that are named."""
         return {*self.weights, *self.quotas}
 
-    def cut(self, merged: Candidates, least: int = 0) -> Candidates:
-        """Of a union its first `width`, or `least` where that is more."""
-        return merged.top(max(self.width, least)) if self.width else merged
+    def cut(self, merged: Candidates) -> Candidates:
+        """Of a union its first `width`."""
+        return merged.top(self.width) if self.width else merged
 
-    def merged(
-        self, lists: Sequence[Candidates], mixture: Mixture | None = None, least: int = 0
-    ) -> Candidates:
+    def merged(self, lists: Sequence[Candidates], mixture: Mixture | None = None) -> Candidates:
         """The union of the lists of several sources for the same queries, cut; as `union`."""
-        return self.cut(self.united(lists, mixture), least)
+        return self.cut(self.united(lists, mixture))
 
     def united(self, lists: Sequence[Candidates], mixture: Mixture | None = None) -> Candidates:
         """The same before anything is cut off."""

@@ -116,20 +116,20 @@ class Sources:
         kept = {m.name: m.retriever for m in self.members if resumes(m.retriever)}
         return Older(kept, self.left_out)
 
-    def retrieve(
-        self, histories: Histories, allowed: Allowed, least: int = 0
-    ) -> tuple[Candidates, list[str]]:
-        """The union of what all sources offer, each to its depth or to `least` if that is more.
+    def retrieve(self, histories: Histories, allowed: Allowed) -> tuple[Candidates, list[str]]:
+        """The union of what all sources offer, each to its depth.
 
         A source that fails offers nothing: the second value names those that failed.
         """
-        whole, failed = self.united(histories, allowed, least)
-        return self.fusion.cut(whole, least), failed
+        whole, failed = self.united(histories, allowed)
+        return self.fusion.cut(whole), failed
 
     def united(
         self, histories: Histories, allowed: Allowed, least: int = 0
     ) -> tuple[Candidates, list[str]]:
-        """As `retrieve`, before the settings of the fusion cut anything off."""
+        """As `retrieve`, before the settings of the fusion cut anything off; each source to `least`
+        if that is more than its depth.
+        """
         offers = [member.offer(histories, allowed, least) for member in self.offering]
         failed = [m.name for m, own in zip(self.offering, offers, strict=True) if own is None]
         return self.joined(offers, histories), failed

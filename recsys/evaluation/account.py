@@ -125,7 +125,8 @@ def account(
     `trained` whether a ranker orders the final lists at all, or a source in its place.
     """
     positives = np.bincount(owners, minlength=len(ndcg))
-    anywhere: Mask = np.asarray(found.by.any(axis=1)) & ~found.cut
+    on_list = (ranks != PAD) & (ranks < k)  # of a candidate, or from beyond the depths
+    anywhere: Mask = np.asarray(found.by.any(axis=1)) & ~found.cut | on_list
     reachable = np.bincount(owners[anywhere], minlength=len(ndcg))
     best = _best(reachable, positives, k)
     return {

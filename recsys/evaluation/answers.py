@@ -73,6 +73,7 @@ class _Block:
     offers: list[Candidates | None] = field(default_factory=list)  # of each source
     whole: Candidates | None = None  # the union of them
     kept: Candidates | None = None  # what the width leaves of it
+    served: Candidates | None = None  # with those behind it that a longer list needs
     failed: list[str] = field(default_factory=list)  # sources that offered nothing
     ranked: Ranked | None = None
 
@@ -144,25 +145,26 @@ class _Asking:
         )
 
     def _unite(self, block: _Block) -> Rows:
-        """The union as a request for `k` has it, which asks no source for more."""
-        deepest = [max(member.depth, self.k) for member in self._sources.offering]
-        offers = [
-            None if own is None else own.top(depth)
-            for own, depth in zip(block.offers, deepest, strict=True)
-        ]
+        """The union as a request for `k` has it."""
         fitted, sources = self.engine.learnt.fitted, self._sources
-        block.whole = sources.joined(offers, block.held.histories)
-        block.kept = sources.fusion.cut(block.whole, self.k)
+        offers = [
+            None if own is None else own.top(member.depth)
+            for own, member in zip(block.offers, sources.offering, strict=True)
+        ]
+        histories = block.held.histories
+        block.whole = sources.joined(offers, histories)
+        block.kept = sources.fusion.cut(block.whole)
+        block.served = fitted.lengthened(block.kept, histories, block.allowed, self.k)
         block.failed = [
             m.name for m, own in zip(sources.offering, offers, strict=True) if own is None
         ]
         block.offers.clear()
-        return fitted.fused(block.kept, self.longest).candidates.items
+        return fitted.fused(block.served, self.longest).candidates.items
 
     def _rank(self, block: _Block) -> Rows:
-        fitted, kept = self.engine.learnt.fitted, _made(block.kept)
+        fitted, served = self.engine.learnt.fitted, _made(block.served)
         histories, allowed = block.held.histories, block.allowed
-        block.ranked = fitted.listed(histories, allowed, kept, block.failed, self.k, self.longest)
+        block.ranked = fitted.listed(histories, allowed, served, block.failed, self.k, self.longest)
         return block.ranked.candidates.items
 
     def _found(self, block: _Block) -> Found:

@@ -56,7 +56,7 @@ def importance(engine: "Engine", held: Held, k: int, draws: int) -> dict[str, An
 def _falls(engine: "Engine", held: Held, k: int, rng: np.random.Generator) -> _Falls | None:
     """Of users one of whose candidates was chosen; None without any, or where a source fails."""
     fitted = engine.learnt.fitted
-    candidates, failed = fitted.candidates(held.histories, held.policy.allowed(held.histories), k)
+    candidates, failed = fitted.candidates(held.histories, held.policy.allowed(held.histories))
     kept = np.flatnonzero(held.chosen.hits(candidates.items).any(axis=1))
     if failed or fitted.ranker is None or not len(kept):
         return None

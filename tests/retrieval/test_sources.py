@@ -120,8 +120,8 @@ def test_each_source_offers_to_its_depth_or_to_the_least_that_is_asked() -> None
     assert failed == []
     assert found.sources == ("popular",)
     assert found.items.shape == (1, 2)
-    assert sources.retrieve(sessions([0]), Allowed.everything(1, 5), 4)[0].items.shape == (1, 4)
-    assert sources.retrieve(sessions([0]), Allowed.everything(1, 5), 99)[0].items.shape == (1, 5)
+    assert sources.united(sessions([0]), Allowed.everything(1, 5), 4)[0].items.shape == (1, 4)
+    assert sources.united(sessions([0]), Allowed.everything(1, 5), 99)[0].items.shape == (1, 5)
 
 
 def test_the_union_names_who_offered_what() -> None:
