@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.measure import Work, in_turn, latencies
 from benchmarks.rivals import RIVALS, Find, Problem, gemm, implicit_model, retrieved
 from recsys.engine import Engine
-from recsys.features import npz
 from recsys.features.arrays import Rows
 from recsys.features.errors import DataError
 from recsys.features.histories import Histories
@@ -101,7 +100,8 @@ def problem_of(engine: Engine) -> Problem:
     allowed = engine.learnt.policy.allowed(everyone)
     with tempfile.TemporaryDirectory() as folder:
         als.save(Path(folder))
-        (items,) = npz.read(Path(folder) / "als.npz", "item_factors")
+        with np.load(Path(folder) / "als.npz", allow_pickle=False) as arrays:
+            items = arrays["item_factors"]
     return Problem(als.users_of(everyone), items, allowed.offsets, allowed.excluded, K)
 
 

@@ -41,7 +41,8 @@ def log_of(*baskets: str, items: str = "") -> Interactions:
     """One user per basket, whose letters are items; `items` that nobody had come behind."""
     rows = [(f"u{n:02d}", item) for n, basket in enumerate(baskets) for item in basket]
     frame = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
-    return read_interactions(frame, LogColumns(), items=Vocabulary.of(list(items) or None))[0]
+    known = Vocabulary.of(pl.Series(list(items), dtype=pl.String))
+    return read_interactions(frame, LogColumns(ties="file"), items=known)[0]
 
 
 def two_tastes() -> Interactions:

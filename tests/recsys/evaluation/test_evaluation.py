@@ -34,6 +34,7 @@ def by_hand(k: int = 2) -> Evaluation:
 def test_last_items_scored_and_left_out_are_counted() -> None:
     assert by_hand().protocol == {
         "name": "last-item",
+        "tied_share": 0.0,
         "users": 2,
         "positives": 2,
         "items": 5,
