@@ -58,7 +58,8 @@ def is_gone(who: str) -> bool:
     found = _OWNER.fullmatch(who)
     if found is None or found["place"] != _place():
         return False
-    return (_start(int(found["process"])) or -1) != int(found["start"])
+    start = _start(int(found["process"]))
+    return start is None or start != int(found["start"])
 
 
 def remove_abandoned(folder: Path, prefix: str) -> list[Path]:

@@ -21,7 +21,7 @@ class _Process:
     owner = 0  # the process that worked with data; 0: none has yet
     is_at_work = False  # the owner is this process
     had_pool = False  # polars had its pool in a process that this one is a fork of
-    inherited = False  # what `had_pool` was before a fork
+    has_pool_at_fork = False  # polars had its pool here when the last fork began
     is_fork = False
 
 
@@ -75,17 +75,12 @@ def _has_pool(process: int | str) -> bool:
 
 
 def _before_fork() -> None:
-    _Process.inherited = _Process.had_pool
-    _Process.had_pool = _Process.had_pool or _has_pool("self")
-
-
-def _after_fork_in_parent() -> None:
-    """What was found says something of the fork alone: here the pool is as it was."""
-    _Process.had_pool = _Process.inherited
+    _Process.has_pool_at_fork = _has_pool("self")
 
 
 def _after_fork_in_child() -> None:
     _Process.is_fork, _Process.is_at_work = True, False
+    _Process.had_pool = _Process.had_pool or _Process.has_pool_at_fork
 
 
 def _forked_before_this_was_imported() -> bool:
@@ -109,6 +104,5 @@ if hasattr(os, "register_at_fork"):
         _Process.had_pool = _Process.is_fork = True
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )

@@ -103,6 +103,7 @@ def draft_of(path: Path | str) -> Iterator[Path]:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             yield draft
+            _to_disk(draft)
             if own is None or streams:
                 _pour(draft, place)
             else:

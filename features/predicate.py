@@ -148,8 +148,8 @@ def _check_columns(named: Iterable[str], known: Iterable[str]) -> None:
     for name in named:
         if name not in known:
             raise DataError(
-                f"a condition names the column {name!r}, which the settings of the catalogue do "
-                f"not declare; declared are {', '.join(sorted(known))}"
+                f"a condition names the column {name!r}, which is not among those that it can "
+                f"read: {', '.join(sorted(known))}; a text stands in single quotes"
             )
 
 

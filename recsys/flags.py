@@ -30,10 +30,10 @@ class Flags:
         Path | None, typer.Argument(help="A TOML file of settings; flags are laid over it.")
     ] = None
     interactions: Annotated[
-        Columns, _option("A CSV or Parquet file of the log, or a glob; may be repeated.", _TABLES)
+        Columns, _option("A CSV, Parquet or JSON lines file of the log, or a glob; may be repeated.", _TABLES)
     ] = None
     items: Annotated[
-        Columns, _option("A CSV or Parquet file of the catalogue, or a glob.", _TABLES)
+        Columns, _option("A CSV, Parquet or JSON lines file of the catalogue, or a glob.", _TABLES)
     ] = None
     data_dir: Annotated[Path | None, _option("Where relative paths of tables begin.", _TABLES)] = (
         None
@@ -41,7 +41,7 @@ class Flags:
     user: Annotated[Column, _option("Ids of users.", _COLUMNS)] = None
     item: Annotated[Column, _option("Ids of items, in both tables.", _COLUMNS)] = None
     time: Annotated[Column, _option("When: dates, or epoch in s, ms or us.", _COLUMNS)] = None
-    order: Annotated[Column, _option("A number that sorts events; not with --time.", _COLUMNS)] = (
+    order: Annotated[Column, _option("A number that sorts events without a time, or at one time.", _COLUMNS)] = (
         None
     )
     event: Annotated[Column, _option("view, cart, purchase, ...", _COLUMNS)] = None

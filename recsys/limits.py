@@ -7,6 +7,7 @@ from pydantic import Field
 from recsys.features.errors import DataError
 from recsys.features.ids import shown
 from recsys.features.settings import Settings
+from recsys.features.sql_tokens import MAX_LENGTH
 
 
 class Limits(Settings):
@@ -24,8 +25,8 @@ class Limits(Settings):
     """Events of all sessions, or users in `since`, of one call."""
     max_items: int = Field(default=1_000_000, ge=1)
     """Items that `exclude`, `items` or `similar_items` name."""
-    max_condition_length: int = Field(default=1_000_000, ge=1)
-    """Characters of a condition in SQL."""
+    max_condition_length: int = Field(default=1_000_000, ge=1, le=MAX_LENGTH)
+    """Characters of a condition in SQL; visitors' filters need no more than some thousand."""
 
     def check(self, name: str, value: int, what: str) -> None:
         """Raise DataError where `value` is above the limit of this name."""

@@ -1,6 +1,7 @@
 """Requests of every shape, asked once so that none has to wait for its kernels later."""
 
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from recsys.engine import Engine
 
 _LONG = 200  # items of a long list
+_LONG_HISTORY = 300  # events of a session that is longer than what sources read
 _MANY = 40  # users of one block who are more than a few, and more than one thread takes
 
 
@@ -31,6 +33,11 @@ def warm_up(engine: "Engine") -> int:
     return answered
 
 
+def _first_items(engine: "Engine") -> list[Any]:
+    """Enough items for every shape of request; a catalogue of millions is no list of them."""
+    return engine.items[:_LONG_HISTORY].to_list()
+
+
 def _requests(engine: "Engine") -> Iterator[Callable[[], object]]:
     yield from _of_one(engine)
     for settings in _finals(engine):
@@ -39,15 +46,15 @@ def _requests(engine: "Engine") -> Iterator[Callable[[], object]]:
 
 def _of_one(engine: "Engine") -> Iterator[Callable[[], object]]:
     """Everything that this engine can be asked, with its own rules."""
-    items, users = engine.items.to_list(), engine.users[:_MANY].to_list()
+    items, users = _first_items(engine), engine.users[:_MANY].to_list()
     askers = [users[:1], users[:3], (users * _MANY)[:_MANY], _nobody(engine), []]
     sessions: list[dict[str, list[Any]]] = [
         {"one": items[:1]},
         {"one": items[:1], "other": items[:2], "none": []},
-        {"long": (items * 300)[:300]},
+        {"long": list(islice(cycle(items), _LONG_HISTORY))},
         {f"visit {n}": items[n % len(items) :][:3] for n in range(_MANY)},
     ]
-    for k in (1, 10, min(len(items), _LONG)):
+    for k in (1, 10, min(len(engine.items), _LONG)):
         for asked in askers:
             yield lambda u=asked, k=k: engine.recommend(u, k=k)  # type: ignore[misc]
         for visits in sessions:
@@ -103,7 +110,7 @@ def _of_probabilities(engine: "Engine", askers: list[list[Any]]) -> Iterator[Cal
 def _ruled(engine: "Engine", settings: dict[str, Any]) -> None:
     """The shapes of lists that rules of the final list see."""
     ruled = engine.with_final(settings)
-    items, users = engine.items.to_list(), engine.users[:_MANY].to_list()
+    items, users = _first_items(engine), engine.users[:_MANY].to_list()
     conditions = [None, _only(engine, []), _only(engine, items[:1])]
     for asked in (users[:1], (users * _MANY)[:_MANY], _nobody(engine)):
         for where in conditions:
@@ -117,7 +124,7 @@ def _ruled(engine: "Engine", settings: dict[str, Any]) -> None:
 
 def _finals(engine: "Engine") -> Iterator[dict[str, Any]]:
     """The settings of the final list that have kernels of their own, each with what it needs."""
-    items, catalog = engine.items.to_list(), engine.learnt.catalog
+    items, catalog = _first_items(engine), engine.learnt.catalog
     if not items:
         return
     first = items[:1]

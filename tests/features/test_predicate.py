@@ -54,7 +54,7 @@ def test_new_items_of_the_log_are_left_out(catalog: Catalog) -> None:
     [
         (
             "prise < 20",
-            "the column 'prise', .* not declare; declared are item_id, kind, price, region, stock",
+            "the column 'prise', .* can read: item_id, kind, price, region, stock; a text stands",
         ),
         ("price <", "'price <' cannot be read as SQL"),
         ("price + 1", "must be true or false; it is a number"),
