@@ -261,6 +261,15 @@ def _try(folder: Path) -> None:
         os.unlink(name)
 
 
+def _to_disk(draft: Path) -> None:
+    """Wait until what was written is on the disk: a rename must not be there before it."""
+    descriptor = os.open(draft, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _put(draft: Path, place: Path, old: os.stat_result | None) -> None:
     """Let a draft take its place with the mode, and for root the owner, of what it replaces."""
     draft.chmod(0o666 & ~umask() if old is None else stat.S_IMODE(old.st_mode))

@@ -90,7 +90,9 @@ class TokenReader:
         if found.kind == "end":
             return DataError(f"it ends where {wanted} is expected")
         if found.upper in _TABLES:
-            return DataError(f"{found.text!r} is refused: a condition reads no table and no sub-query")
+            return DataError(
+                f"{found.text!r} is refused: a condition reads no table and no sub-query"
+            )
         if found.upper == "OVER":
             return DataError("'OVER' is refused: a condition speaks of one row, not of windows")
         return DataError(f"{found.text!r} at character {found.place + 1}; expected {wanted}")

@@ -30,7 +30,10 @@ class Flags:
         Path | None, typer.Argument(help="A TOML file of settings; flags are laid over it.")
     ] = None
     interactions: Annotated[
-        Columns, _option("A CSV, Parquet or JSON lines file of the log, or a glob; may be repeated.", _TABLES)
+        Columns,
+        _option(
+            "A CSV, Parquet or JSON lines file of the log, or a glob; may be repeated.", _TABLES
+        ),
     ] = None
     items: Annotated[
         Columns, _option("A CSV, Parquet or JSON lines file of the catalogue, or a glob.", _TABLES)
@@ -41,9 +44,9 @@ class Flags:
     user: Annotated[Column, _option("Ids of users.", _COLUMNS)] = None
     item: Annotated[Column, _option("Ids of items, in both tables.", _COLUMNS)] = None
     time: Annotated[Column, _option("When: dates, or epoch in s, ms or us.", _COLUMNS)] = None
-    order: Annotated[Column, _option("A number that sorts events without a time, or at one time.", _COLUMNS)] = (
-        None
-    )
+    order: Annotated[
+        Column, _option("A number that sorts events without a time, or at one time.", _COLUMNS)
+    ] = None
     event: Annotated[Column, _option("view, cart, purchase, ...", _COLUMNS)] = None
     weight: Annotated[Column, _option("How much an event counts.", _COLUMNS)] = None
     quantity: Annotated[Column, _option("How many were bought.", _COLUMNS)] = None

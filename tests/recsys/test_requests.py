@@ -328,7 +328,9 @@ def test_every_refusal_is_an_error_of_ours(letters: Engine, ask: Callable[[Engin
 def test_errors_are_there_beside_the_engine() -> None:
     from recsys.features import errors
 
-    ours = [n for n, e in vars(errors).items() if isinstance(e, type) and issubclass(e, RecsysError)]
+    ours = [
+        n for n, e in vars(errors).items() if isinstance(e, type) and issubclass(e, RecsysError)
+    ]
     assert len(ours) >= 9
     for name in ours:
         assert getattr(recsys, name) is getattr(errors, name)
