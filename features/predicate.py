@@ -118,7 +118,7 @@ _kept = lru_cache(maxsize=512)(_made)
 def _answered(frame: pl.DataFrame, condition: pl.Expr, predicate: Predicate) -> Mask:
     try:
         answer = frame.select(condition.alias("held")).to_series()
-    except BROKEN as error:
+    except (Exception, PanicException) as error:  # an expression may call any function of Python
         raise DataError(f"the condition {shown(predicate)} fails: {first_line(error)}") from None
     if answer.dtype != pl.Boolean:
         raise DataError(

@@ -65,6 +65,10 @@ Where = Annotated[
     typer.Option(help="Offer only what this SQL says: \"price < 20 AND category = 'toys'\"."),
 ]
 UsersFile = Annotated[Path | None, typer.Option(help="A file with a user id in each line.")]
+Since = Annotated[
+    Path | None,
+    typer.Option(help="A file of what users did since the fit, with the columns of the log."),
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -303,6 +307,7 @@ def recommend(
         list[str] | None,
         typer.Option(help="Items of an anonymous visit, the newest last: i1,i2; may be repeated."),
     ] = None,
+    since: Since = None,
     k: K = 10,
     where: Where = None,
     probabilities: Annotated[
@@ -318,8 +323,9 @@ def recommend(
     if sum(each is not None for each in (users, users_file, session or None)) != 1:
         raise SettingsError("give one of --users, --users-file and --session")
     texts = given.split(users, "--users") if users is not None else given.lines(users_file)
-    output, engine = _output(json, artifact, users_file), _loaded(artifact)
+    output, engine = _output(json, artifact, users_file, since), _loaded(artifact)
     how: dict[str, Any] = {"where": where, "probabilities": probabilities, "by_value": by_value}
+    how["since"] = given.events(since, engine)
     if session:
         visits = {
             f"session {n}": given.ids(given.split(each), engine.items, "item").to_list()
@@ -345,6 +351,7 @@ def explain(
     items: Annotated[
         str | None, typer.Option(help="Ask about these items instead of the best: i1,i2")
     ] = None,
+    since: Since = None,
     k: K = 10,
     where: Where = None,
     json: Json = None,
@@ -352,14 +359,15 @@ def explain(
     """Why a list is as it is: the sources, past events and features behind each item."""
     if (user is None) == (session is None):
         raise SettingsError("give one of USER and --session")
-    output, engine = _output(json, model), _loaded(model)
+    output, engine = _output(json, model, since), _loaded(model)
     asked = None if items is None else given.ids(given.split(items), engine.items, "item")
+    events = given.events(since, engine)
     if session is not None:
         visit = {"session": given.ids(given.split(session), engine.items, "item").to_list()}
-        found = engine.explain(sessions=visit, k=k, items=asked, where=where)
+        found = engine.explain(sessions=visit, since=events, k=k, items=asked, where=where)
     else:
         (known,) = given.ids([str(user)], engine.users, "user")
-        found = engine.explain(known, k=k, items=asked, where=where)
+        found = engine.explain(known, since=events, k=k, items=asked, where=where)
     output.write({"k": k, **found.as_dict()})
     output.say(*explanation_lines(found))
     for words, table in explained_items(found):
@@ -481,11 +489,11 @@ def _try_targets(
     output.warn(*check_targets(written, folders, reads, runs))
 
 
-def _output(json: str | None, artifact: Path, users_file: Path | None = None) -> Output:
+def _output(json: str | None, artifact: Path, *reads: Path | None) -> Output:
     """Where the words go of a command that asks a saved engine, whose folder stays as it is."""
     output = Output(json)
     check_outside("--json", output.file, artifact)
-    check_targets({"--json": output.file}, reads=_some(users_file))
+    check_targets({"--json": output.file}, reads=[path for path in reads if path is not None])
     return output
 
 

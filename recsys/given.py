@@ -13,6 +13,8 @@ from recsys.features.small_files import USERS_BYTES, read_small
 if TYPE_CHECKING:
     import polars as pl
 
+    from recsys.engine import Engine
+
 
 def seeds(text: str | None) -> list[int]:
     """Seeds between commas, none without text; raises SettingsError."""
@@ -84,3 +86,17 @@ def ids(texts: Sequence[str], known: "pl.Series", noun: str) -> "pl.Series":
         strange = own.filter(numbers.is_null())[0]
         raise DataError(f"{noun} ids of this engine are integers; got {strange!r}")
     return numbers
+
+
+def events(path: Path | None, engine: "Engine") -> "pl.DataFrame | None":
+    """The events of a file with the columns of the log, ids in the types of those the engine knows;
+    None without a file. Raises DataError where it cannot be read.
+    """
+    if path is None:
+        return None
+    from recsys.features.sources import event_rows
+
+    known = {"user_type": engine.users, "item_type": engine.items}
+    types = {name: "integer" if own.dtype.is_integer() else "string" for name, own in known.items()}
+    columns = engine.settings.interactions.model_copy(update=types)
+    return event_rows(path, columns, f"table of --since {shortened(path)}")

@@ -66,3 +66,9 @@ def test_new_items_of_the_log_are_left_out(catalog: Catalog) -> None:
 def test_what_cannot_be_used_is_named(catalog: Catalog, predicate: Predicate, message: str) -> None:
     with pytest.raises(DataError, match=message):
         catalog.mask(predicate)
+
+
+def test_what_a_function_of_python_raises_is_an_error_of_ours(catalog: Catalog) -> None:
+    broken = pl.col("item_id").map_elements(lambda _: 1 / 0, return_dtype=pl.Boolean)
+    with pytest.raises(DataError, match="fails"):
+        catalog.mask(broken)

@@ -215,6 +215,29 @@ def test_sessions_are_told_apart(run: Any, engine_folder: Path, engine: Any) -> 
     assert [each["user_id"] for each in ran.json["lists"]] == ["session 1", "session 2"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_since_a_file_of_events(run: Any, engine_folder: Path, engine: Any, ending: str) -> None:
+    before = run("recommend", engine_folder, "--users", "u00000", "-k", 2, "--json", "-")
+    first = before.json["lists"][0]["items"][0]["item_id"]
+    events = pl.DataFrame(
+        {"user_id": ["u00000"], "item_id": [first], "event": ["purchase"], "time": ["2026-09-01"]}
+    )
+    path = Path(f"since.{ending}")
+    events.write_csv(path) if ending == "csv" else events.write_parquet(path)
+    given = ["-k", 5, "--since", path, "--json", "-"]
+    lists = run("recommend", engine_folder, "--users", "u00000", *given)
+    items = [each["item_id"] for each in lists.json["lists"][0]["items"]]
+    assert items == engine.recommend(["u00000"], since=events, k=5)["item_id"].to_list()
+    assert first not in items
+    told = run("explain", "u00000", "--model", engine_folder, *given)
+    assert [each["item_id"] for each in told.json["items"]] == items
+    other = run("recommend", engine_folder, "--session", first, "--since", path)
+    assert other.code == Exit.DATA
+    assert "give it with users" in other.err
+    missing = run("recommend", engine_folder, "--users", "u00000", "--since", "none.csv")
+    assert missing.code == Exit.DATA
+
+
 @pytest.mark.parametrize("given", [[], ["--users", "u1", "--session", "i1"]])
 def test_recommend_wants_one_kind_of_asker(run: Any, engine_folder: Path, given: list[str]) -> None:
     ran = run("recommend", engine_folder, *given)
