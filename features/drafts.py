@@ -17,6 +17,7 @@ _log = logging.getLogger("recsys")
 
 _OWNER = re.compile(r"(?P<place>[0-9a-f]{6})\.(?P<process>\d+)\.(?P<start>\d+)")
 _TAG = re.compile(rf"{_OWNER.pattern}\.[0-9a-f]{{8}}")
+_REPEATED = 150  # bytes of a name that that of a draft repeats: with its tag it has to fit into 255
 _ABANDONED = 24 * 3600  # seconds after which what another machine or container began is given up
 
 
@@ -46,6 +47,11 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def short_name(name: str) -> str:
+    """As much of a name as that of a draft beside it repeats: file systems count bytes."""
+    return os.fsdecode(os.fsencode(name)[:_REPEATED])
 
 
 def owner() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from recsys.features.drafts import draft_name, remove_abandoned
+from recsys.features.drafts import draft_name, remove_abandoned, short_name
 from recsys.features.errors import OutputError, RecsysError
 
 Place = Path | int
@@ -25,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LINKS = 40  # that the system follows too
 _PATIENCE = 10.0  # seconds that a FIFO may be without a reader
 _TRIAL = 4096  # bytes: a disk that cannot take them is full
-_LONGEST = 200  # characters of a path that a message repeats, and bytes of a name that a draft does
+_LONGEST = 200  # characters of a path that a message repeats
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -97,13 +97,13 @@ def draft_of(path: Path | str) -> Iterator[Path]:
         status = None if own is None else _status(own)
         streams = own is None or _is_stream(status)
         beside = Path(tempfile.gettempdir()) if own is None or streams else own.parent
-        short = "stream" if own is None else os.fsdecode(os.fsencode(own.name)[:_LONGEST])
+        short = "stream" if own is None else short_name(own.name)
         remove_abandoned(beside, f".{short}-")
         draft = beside / draft_name(short)
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             yield draft
-            _to_disk(draft)
+            to_disk(draft)
             if own is None or streams:
                 _pour(draft, place)
             else:
@@ -261,8 +261,8 @@ def _try(folder: Path) -> None:
         os.unlink(name)
 
 
-def _to_disk(draft: Path) -> None:
-    """Wait until what was written is on the disk: a rename must not be there before it."""
+def to_disk(draft: Path) -> None:
+    """Wait until a file or folder is on the disk: a rename must not be there before it."""
     descriptor = os.open(draft, os.O_RDONLY)
     try:
         os.fsync(descriptor)

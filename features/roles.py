@@ -290,9 +290,10 @@ def _number(column: _Column, facts: Facts) -> pl.Expr:
 
 
 def _moment(text: pl.Expr) -> pl.Expr:
-    notations = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M")
+    notations = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
+    spaced = text.str.replace("T", " ", literal=True)
     return pl.coalesce(
-        [text.str.to_datetime(each, strict=False, time_unit="us") for each in notations]
+        [spaced.str.to_datetime(each, strict=False, time_unit="us") for each in notations]
     )
 
 

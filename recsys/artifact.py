@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys.features.drafts import new_folder
+from recsys.features.drafts import new_folder, short_name
 from recsys.features.errors import ArtifactError
-from recsys.features.outputs import check_folder_place, umask, writing
+from recsys.features.outputs import check_folder_place, to_disk, umask, writing
 from recsys.manifest import FORMAT, check_folder, read_folder, read_manifest
 from recsys.manifest import as_text as _text
 from recsys.manifest import digest as _digest
@@ -22,7 +22,6 @@ __all__ = ["FORMAT", "check_folder", "check_target", "read_folder", "write_folde
 
 _log = logging.getLogger("recsys")
 
-_LONGEST = 100  # characters of a name that those of drafts repeat
 _SHOWN = 3  # files that a message names
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
@@ -52,7 +51,7 @@ def write_folder(
     target = Path(os.path.realpath(target))
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = new_folder(target.parent, f".{target.name[:_LONGEST]}-")
+        draft = new_folder(target.parent, f".{short_name(target.name)}-")
         try:
             found = fill(draft)
             files = {str(path.relative_to(draft)): _hash(path) for path in _files(draft)}
@@ -62,7 +61,7 @@ def write_folder(
             mask = umask()
             for path in [*draft.rglob("*"), draft]:
                 path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
-                _to_disk(path)
+                to_disk(path)
             _swap(draft, target)
             _spare_strangers(draft, target)
         finally:
@@ -106,7 +105,7 @@ def _strangers(folder: Path) -> list[str]:
 def _spare_strangers(old: Path, target: Path) -> None:
     """Keep what stood at `target` until now, and is at `old`, if files came to it meanwhile."""
     if manifest_file(old).exists() and _strangers(old):
-        kept = target.with_name(f"{target.name[:_LONGEST]}.old-{secrets.token_hex(4)}")
+        kept = target.with_name(f"{short_name(target.name)}.old-{secrets.token_hex(4)}")
         old.rename(kept)
         _log.warning("files were put into %s while it was replaced; they are in %s", target, kept)
 
@@ -115,21 +114,13 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _swap(draft: Path, target: Path) -> None:
     """Put `draft` at `target`; what stood there is removed last."""
     if not target.exists():
         draft.rename(target)
     elif not _exchanged(draft, target):
         _replace(draft, target)
-    _to_disk(target.parent)
+    to_disk(target.parent)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
@@ -144,7 +135,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 def _replace(draft: Path, target: Path) -> None:
     """Move what stands at `target` aside, and back again if `draft` cannot take its place."""
-    aside = new_folder(target.parent, f".{target.name}-old-")
+    aside = new_folder(target.parent, f".{short_name(target.name)}-old-")
     old = target.rename(aside / "old")
     try:
         draft.rename(target)

@@ -5,10 +5,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from glob import escape
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
+from recsys.features.drafts import short_name
 from recsys.features.errors import ArtifactError, RecsysError
 from recsys.features.stored import exists, files_in, holding, opened
 from recsys.manifest_file import JSON, manifest_file, manifest_text
@@ -176,7 +178,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 def _set_aside(folder: Path) -> bool:
     """Is another process about to put a folder there, having moved the old one aside?"""
-    return any(folder.parent.glob(f".{folder.name}-old-*"))
+    return any(folder.parent.glob(f".{escape(short_name(folder.name))}-old-*"))
 
 
 def _nameable(folder: Path) -> Path:
