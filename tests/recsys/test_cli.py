@@ -150,7 +150,7 @@ def test_fit_recommend_similar_export(run: Any, shop_folder: Path, tmp_path: Pat
     assert item not in {each["item_id"] for each in other["lists"][0]["items"]}
     wrong = run("recommend", engine, "--users", "u00000", "--where", "prise > 0")
     assert wrong.code == Exit.DATA
-    assert "declared are available, category, item_id, price" in wrong.err
+    assert "it can read: available, category, item_id, price" in wrong.err
 
     found = run("similar", engine, item, "-k", 2, "--json", "-").json
     assert [row["rank"] for row in found["similar"]] == [1, 2]

@@ -245,7 +245,7 @@ def test_a_loaded_engine_explains_the_same(engine: Engine, tmp_path: Any) -> Non
         ({}, "give either users or sessions"),
         ({"user": "u00001", "k": 0}, "k must be at least 1; got 0"),
         ({"user": "u00001", "items": ["no such"]}, "unknown item 'no such'"),
-        ({"user": "u00001", "where": "prise < 3"}, "declared are .*price"),
+        ({"user": "u00001", "where": "prise < 3"}, "it can read: .*price"),
         ({"sessions": {"a": [], "b": []}}, "one list is explained at a time; got 2 sessions"),
         ({"user": "u00001", "sessions": {"a": []}}, "give either users or sessions"),
     ],
