@@ -13,11 +13,11 @@ import polars as pl
 from recsys.features.arrays import Array, Mask
 from recsys.features.errors import DataError
 from recsys.features.frames import as_polars, column_names, is_frame
+from recsys.features.shown_values import shown
 
 Ids = pl.Series | Sequence[str] | Sequence[int] | Array
 """What a caller may pass where ids are asked for."""
 
-_LONGEST = 80  # characters of a value that a message repeats
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1  # what an integer column can hold
 _PANIC = pl.exceptions.PanicException  # no Exception: polars raises it where it did not expect to
 
@@ -51,17 +51,6 @@ def read_ids(ids: Ids, noun: str = "id", most: int | None = None) -> ReadIds:
     """
     series = _series_of(ids, noun)
     return _of_list(_listed(ids, noun, most), noun) if series is None else _of_series(series, noun)
-
-
-def shown(value: object) -> str:
-    """A value as a message repeats it: short, and whatever it is."""
-    if not isinstance(value, str | bytes | int | float | Decimal | None | list | tuple):
-        return f"a {type(value).__name__}"
-    try:
-        text = repr(value)
-    except Exception:  # an integer of thousands of digits, an element whose repr fails
-        return f"a {type(value).__name__}"
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _series_of(ids: Any, noun: str) -> pl.Series | None:

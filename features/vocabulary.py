@@ -13,7 +13,8 @@ from recsys.features import parquet
 from recsys.features.arrays import PAD, Array, Mask, Rows
 from recsys.features.errors import ArtifactError, DataError
 from recsys.features.facts import Facts
-from recsys.features.ids import Ids, ReadIds, as_ids, read_ids, shown
+from recsys.features.ids import Ids, ReadIds, as_ids, read_ids
+from recsys.features.shown_values import shown
 
 _FEW = 32  # up to here a binary search in Python beats the start of a query in polars
 _WHOLE = r"^(0|-?[1-9]\d{0,18})$"  # as integers are written

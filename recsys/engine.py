@@ -19,11 +19,12 @@ from recsys.features.columns import CatalogColumns
 from recsys.features.drafts import temporary_folder
 from recsys.features.errors import DataError, SettingsError
 from recsys.features.forks import check_process
-from recsys.features.ids import Ids, read_ids, shown
+from recsys.features.ids import Ids, read_ids
 from recsys.features.interactions import Interactions
 from recsys.features.predicate import Predicate
 from recsys.features.reading import read_interactions
 from recsys.features.settings import nearest
+from recsys.features.shown_values import shown
 from recsys.features.sources import Source as Table
 from recsys.features.threads import side_by_side
 from recsys.final import Final, lot_keys

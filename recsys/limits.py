@@ -5,8 +5,8 @@ from numbers import Integral
 from pydantic import Field
 
 from recsys.features.errors import DataError
-from recsys.features.ids import shown
 from recsys.features.settings import Settings
+from recsys.features.shown_values import shown
 from recsys.features.sql_tokens import MAX_LENGTH
 
 

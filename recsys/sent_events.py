@@ -14,8 +14,9 @@ from recsys.features.arrays import PAD, Array, Floats, Mask, Rows, Times
 from recsys.features.columns import UNNAMED, EventType, LogColumns
 from recsys.features.dislikes import disliked
 from recsys.features.errors import DataError
-from recsys.features.ids import read_ids, shown
+from recsys.features.ids import read_ids
 from recsys.features.interactions import Interactions
+from recsys.features.shown_values import shown
 from recsys.features.times import parse_order, parse_times
 from recsys.features.vocabulary import Vocabulary
 from recsys.limits import Limits

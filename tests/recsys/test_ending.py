@@ -14,10 +14,11 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 ENDED = """
-import os, sys
+import os, signal, sys
 from recsys.ending import Ended, ending_signals_raised
 from recsys.features.drafts import temporary_folder
 
+signal.signal(int(sys.argv[1]), signal.SIG_DFL)  # under nohup SIGHUP is ignored
 try:
     with ending_signals_raised(), temporary_folder() as folder:
         print(folder, flush=True)
