@@ -35,8 +35,9 @@ def lengthened(
     available = allowed.available() if variants is None else variants.available(allowed)
     wanted = np.minimum(k, available)
     short = np.flatnonzero((_lengths(candidates, variants) < wanted) & _is_cut(candidates, sources))
-    while len(short) and depth < items:
-        depth = min(_STEP * depth, items)
+    asked = 0  # also where each source may give all items, a width of the fusion cuts some off
+    while len(short) and asked < items:
+        asked = depth = min(_STEP * depth, items)
         whole, _ = sources.united(histories.take(short), allowed.take(short), depth)
         candidates, left = with_tier(candidates, short, whole, depth)
         more = left | (whole.ranks == depth - 1).any(axis=(1, 2))
