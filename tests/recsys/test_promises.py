@@ -181,6 +181,8 @@ def with_other_last_items(log: Interactions) -> Interactions:
     last = np.append(log.user_rows[1:] != log.user_rows[:-1], True) & (
         log.counts[log.user_rows] > 1
     )
+    # Of events at one time the last is drawn: only those that nothing ties with are known before.
+    last[1:] &= (log.times[1:] != log.times[:-1]) | (log.user_rows[1:] != log.user_rows[:-1])
     items = log.item_rows.copy()
     items[last] = np.random.default_rng(0).integers(0, len(log.items), last.sum())
     return replace(log, item_rows=items)
